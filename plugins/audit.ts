@@ -17,14 +17,16 @@ export default fp(
     // In preHandler, because the caller is known by now, and reading the body loses an
     // AsyncLocalStorage context set earlier.
     app.addHook('preHandler', (request, _reply, done) => {
-      runAsActor(() => createActor(request), done)
+      // Now: Node knows the address of a closed connection only if it was asked for before.
+      const { ip } = request
+      runAsActor(() => createActor(request, ip), done)
     })
   },
   { name: 'audit', dependencies: ['access'] }
 )
 
-function createActor(request: FastifyRequest): Actor {
-  const { principal, ip, id } = request
+function createActor(request: FastifyRequest, ip: string): Actor {
+  const { principal, id } = request
   return {
     ...actorFromPrincipal(principal, { ip, requestId: id }),
     onAudited: (count) => {

@@ -4,6 +4,11 @@ import { isConnectionError, type Pool, type RunQuery } from './pool.ts'
 
 /** Units of one shared transaction, which holds the rows that they write until its commit. */
 const MAX_UNITS = 32
+/**
+ * A shared transaction takes no further unit after this time: those that are done wait for its commit,
+ * and so does whoever needs the rows that they wrote.
+ */
+const MAX_DURATION_MS = 100
 
 /** A transaction that waits for its turn to append to a chain. */
 interface Unit {
@@ -48,12 +53,15 @@ export function createChainedTransactions(options: ChainedTransactionOptions) {
     if (first === undefined) return
     const { chain } = first
     const end = queue.slice(0, MAX_UNITS).findIndex((unit) => unit.chain !== chain)
-    const units = queue.splice(0, end === -1 ? MAX_UNITS : end)
+    // Those that waited too long do not wait for the lock as well.
+    const units = rejectOverdue(queue.splice(0, end === -1 ? MAX_UNITS : end))
+    if (units.length === 0) return
     const outcomes: Outcome[] = []
+    let takenCount = units.length
     const failure = await pool
       .transaction(
         async (query) => {
-          await runUnits(query, units, outcomes)
+          takenCount = await runUnits(query, units, outcomes)
         },
         'repeatable read',
         // LOCK TABLE takes no snapshot, so the transaction's snapshot is taken after the lock is
@@ -64,25 +72,28 @@ export function createChainedTransactions(options: ChainedTransactionOptions) {
         () => undefined,
         (error: unknown) => ({ error })
       )
-    units.forEach((unit, i) => {
+    queue.unshift(...units.slice(takenCount))
+    for (const [i, unit] of units.slice(0, takenCount).entries()) {
       settle(unit, outcomes[i]?.failure ?? failure, outcomes[i])
-    })
+    }
   }
 
-  /** Adds how each unit ended. Throws if nothing can be committed. */
+  /**
+   * Adds how each unit ended. Throws if nothing can be committed.
+   *
+   * @returns how many units were run; the others have to wait for the next transaction
+   */
   async function runUnits(
     query: RunQuery,
     units: readonly Unit[],
     outcomes: Outcome[]
-  ): Promise<void> {
+  ): Promise<number> {
     const [{ chain }] = units as [Unit]
     const link: ChainLink<unknown> = { state: await runScript(query, chain.open()) }
+    const endsAt = performance.now() + MAX_DURATION_MS
     let hasSavepoint = false
-    for (const { script, deadline } of units) {
-      if (performance.now() > deadline) {
-        outcomes.push({ failure: { error: createBusyError(undefined) } })
-        continue
-      }
+    for (const { script } of units) {
+      if (outcomes.length > 0 && performance.now() > endsAt) break
       if (units.length > 1) {
         await query({ text: `${hasSavepoint ? 'release unit; ' : ''}savepoint unit` })
         hasSavepoint = true
@@ -98,6 +109,7 @@ export function createChainedTransactions(options: ChainedTransactionOptions) {
       }
     }
     await runScript(query, chain.close(link.state))
+    return outcomes.length
   }
 
   return {
@@ -129,6 +141,16 @@ export function createChainedTransactions(options: ChainedTransactionOptions) {
       await work
     }
   }
+}
+
+/** @returns the units that go on waiting */
+function rejectOverdue(units: readonly Unit[]): Unit[] {
+  const time = performance.now()
+  return units.filter(({ deadline, reject }) => {
+    if (time <= deadline) return true
+    reject(createBusyError(undefined))
+    return false
+  })
 }
 
 function settle(

@@ -16,14 +16,15 @@ export function createEvictionSchedule() {
      *
      * @returns how many flows the caller keeps now; undefined if nothing needs to be deleted. Fewer
      *   than `maxFlows`, so that there are at most `maxFlows` before the next deletion. Each other
-     *   process, and one that has just started, adds at most a twentieth to that
+     *   process adds at most a twentieth to that
      */
     countStart(quotaKey: string, maxFlows: number): number | undefined {
       const step = Math.min(
         Math.max(1, Math.floor(maxFlows * EVICTION_SHARE)),
         EVICTION_BATCH_SIZE / 2
       )
-      const startedCount = (startedCounts.get(quotaKey) ?? 0) + 1
+      // A caller that this process does not know may have as many flows as it can.
+      const startedCount = (startedCounts.get(quotaKey) ?? step - 1) + 1
       const isDue = startedCount >= step
       if (startedCounts.size >= MAX_COUNTED_CALLERS) startedCounts.clear()
       startedCounts.set(quotaKey, isDue ? 0 : startedCount)
