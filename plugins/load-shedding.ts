@@ -82,12 +82,14 @@ export default fp(
     ): void {
       enqueue({
         caller: toIpPrefix(request.ip),
-        isAbandoned: () => request.raw.socket.destroyed,
+        // Its client has gone, or it was answered because its time was over.
+        isAbandoned: () => reply.sent || request.raw.socket.destroyed,
         start: (onAnswered) => {
           reply.raw.once('close', onAnswered)
           start(done)
         },
         refuse: (waitMs) => {
+          if (reply.sent) return
           reportRefusal({ reason: 'queue', value: waitMs })
           slowDown(request.raw.socket, reply.raw)
           if (request.routeOptions.config.limit === 'login') done(OVERLOAD_ERROR)
@@ -96,9 +98,14 @@ export default fp(
       })
     }
 
+    let hasListened = false
+    app.addHook('onListen', async () => {
+      hasListened = true
+    })
+
     /** Health checks are always answered, and requests injected by the process itself are no load. */
     function isExempt(request: FastifyRequest): boolean {
-      return request.routeOptions.config.limit === 'none' || !app.server.listening
+      return request.routeOptions.config.limit === 'none' || !hasListened
     }
   },
   {

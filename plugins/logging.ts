@@ -115,7 +115,9 @@ function createForeignFields(logClientAddress: ClientAddressMode) {
   return (request: FastifyRequest): string => {
     const { headers, ip } = request
     let key = ip
-    for (const name of SAFE_HEADERS) key += `\n${String(headers[name] ?? '')}`
+    for (const name of SAFE_HEADERS) {
+      key += headers[name] === undefined ? '\n' : `\n=${String(headers[name])}`
+    }
     let client = cache.get(key)
     if (client === undefined) {
       client = toFields({
@@ -137,12 +139,14 @@ function createForeignFields(logClientAddress: ClientAddressMode) {
 /** Only the values of parameters that the route declares are logged: any other may hold anything. */
 function redactQuery({ query, routeOptions }: FastifyRequest): Record<string, unknown> {
   const { properties = {} } = (routeOptions.schema?.querystring ?? {}) as { properties?: object }
-  return Object.fromEntries(
-    Object.entries(query as Record<string, unknown>).map(([name, value]) => [
-      name,
-      Object.hasOwn(properties, name) && !isSecretName(name) ? value : '[redacted]'
-    ])
-  )
+  const redacted: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(query as Record<string, unknown>)) {
+    // Readers of the log may use a name as a key (`__proto__`).
+    if (name in Object.prototype) continue
+    const isShown = Object.hasOwn(properties, name) && !isSecretName(name)
+    redacted[name] = isShown ? value : '[redacted]'
+  }
+  return redacted
 }
 
 /** The body's bytes; of a streamed response also its header and chunk sizes. */

@@ -7,6 +7,10 @@ declare module 'fastify' {
     /** How long a response may take, in ms. Default: two minutes. */
     timeLimitMs?: number
   }
+  interface FastifyInstance {
+    /** How many requests are in progress, at most a second after others have ended. */
+    countOpenRequests: () => number
+  }
   interface FastifyRequest {
     /** When the request ends unanswered, as `performance.now()` tells it. */
     answerBy: number
@@ -26,6 +30,7 @@ export default fp(
   async (app) => {
     const open = new Map<FastifyRequest, FastifyReply>()
     app.decorateRequest('answerBy', 0)
+    app.decorate('countOpenRequests', () => open.size)
     app.addHook('onRequest', (request, reply, done) => {
       request.answerBy =
         performance.now() + (request.routeOptions.config.timeLimitMs ?? DEFAULT_LIMIT_MS)
@@ -39,10 +44,12 @@ export default fp(
     const timer = setInterval(() => {
       const now = performance.now()
       for (const [request, reply] of open) {
-        // A client that closed its connection gets no response, so there is no onResponse.
-        if (request.answerBy > now && !reply.raw.destroyed) continue
+        // A client that closed its connection gets no response, so there is no onResponse. The response
+        // itself does not say so if it waits for another one of its connection.
+        const hasClosed = request.raw.socket.destroyed
+        if (request.answerBy > now && !hasClosed) continue
         open.delete(request)
-        end(reply)
+        if (!hasClosed) end(reply)
       }
     }, CHECK_INTERVAL_MS).unref()
     app.addHook('onClose', async () => {
@@ -53,7 +60,7 @@ export default fp(
 )
 
 function end(reply: FastifyReply): void {
-  if (reply.sent || reply.raw.destroyed) return
+  if (reply.sent) return
   const error = new AppError('unavailable', 'The request took too long. Try again.', {
     retryAfterS: 1
   })

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { get, type IncomingMessage } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { connect, type AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { SMALL_SANDBOX } from '../auth/helper.ts'
@@ -44,21 +44,31 @@ t.test('E3 T32 A handler that does not answer in its time gets 503', async (t) =
   )
 })
 
+t.test('A response that has begun is cut at its limit', async (t) => {
+  const { app } = await buildTestApp(t)
+  app.get('/endless', { config: { ...OPEN, timeLimitMs: 10 } }, async (_request, reply) => {
+    const body = new Readable({ read() {} })
+    body.push('begun')
+    return await reply.send(body)
+  })
+  await app.listen({ port: 0, host: '127.0.0.1' })
+  const { port } = app.server.address() as AddressInfo
+  const response = await open(`http://127.0.0.1:${port}/endless`)
+  await t.rejects(once(response, 'end'), { code: 'ECONNRESET' })
+})
+
 t.test(
-  'A response that has begun is cut at its limit; one that was sent is not touched',
+  'T34 Requests of closed connections are forgotten, also those that wait for others',
   async (t) => {
     const { app } = await buildTestApp(t)
-    app.get('/endless', { config: { ...OPEN, timeLimitMs: 10 } }, async (_request, reply) => {
-      const body = new Readable({ read() {} })
-      body.push('begun')
-      return await reply.send(body)
-    })
+    app.get('/never', { config: OPEN }, async () => await new Promise(() => {}))
     await app.listen({ port: 0, host: '127.0.0.1' })
     const { port } = app.server.address() as AddressInfo
-    const base = `http://127.0.0.1:${port}`
-    const response = await open(`${base}/endless`)
-    await t.rejects(once(response, 'end'), { code: 'ECONNRESET' })
-    for (let i = 0; i < 3; i++) t.equal((await fetch(`${base}/livez`)).status, 200)
+    const socket = connect(port, '127.0.0.1')
+    socket.write('GET /never HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(5))
+    await waitFor(() => app.countOpenRequests() === 5)
+    socket.destroy()
+    await waitFor(() => app.countOpenRequests() === 0, 20_000)
   }
 )
 
@@ -66,7 +76,11 @@ t.test(
   'An event stream of five minutes goes on, while another request has reached its limit',
   async (t) => {
     const { app, sandbox } = await buildAppWithSandbox(t, { sandbox: SMALL_SANDBOX })
-    app.get('/never', { config: OPEN }, async () => await new Promise(() => {}))
+    let hasArrived = false
+    app.get('/never', { config: OPEN }, async () => {
+      hasArrived = true
+      await new Promise(() => {})
+    })
     await sandbox.admin('faults', { kind: 'hang', match: { path: 'project/search' } })
     await app.listen({ port: 0, host: '127.0.0.1' })
     const { port } = app.server.address() as AddressInfo
@@ -75,9 +89,10 @@ t.test(
     const stream = await open(`${base}/integrations/jira/sync/runs/1/events`)
     t.equal(stream.statusCode, 200)
     const never = fetch(`${base}/never`)
-    await waitFor(async () => (await fetch(`${base}/livez`)).status === 200)
+    await waitFor(() => hasArrived)
     passFiveMinutes(t)
     t.equal((await never).status, 503)
+    t.equal((await fetch(`${base}/livez`)).status, 200)
     t.equal(stream.closed || stream.readableEnded, false)
     stream.destroy()
   }

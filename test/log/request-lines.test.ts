@@ -53,6 +53,18 @@ t.test(
   }
 )
 
+t.test(
+  'Clients of one address are told apart, and no field has the name of a prototype',
+  async (t) => {
+    const { app, lines } = await buildTestApp(t)
+    for (const headers of [{ 'user-agent': 'one' }, { 'user-agent': 'two' }, {}, { via: '' }]) {
+      await app.inject({ url: '/users?__proto__=1', headers })
+      t.match(lines().at(-1), { headers: { ...headers }, status_code: 200 })
+      t.same(Object.keys(lines().at(-1)?.query_params as object), ['limit'])
+    }
+  }
+)
+
 t.test('Health requests are logged at debug, unless the service is not healthy', async (t) => {
   const { app, lines } = await buildTestApp(t)
   const levelOf = (id: string) => lines().find(({ request_id: logged }) => logged === id)?.level

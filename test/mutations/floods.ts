@@ -3,6 +3,14 @@ import type { Mutation } from './mutation.ts'
 /** Defences against floods of requests, and against requests and answers without a size limit. */
 export const FLOOD_MUTATIONS: readonly Mutation[] = [
   {
+    name: 'Requests of closed connections are kept until their time is over',
+    file: 'plugins/time-limit.ts',
+    find: 'const hasClosed = request.raw.socket.destroyed',
+    replace: 'const hasClosed = false as boolean',
+    test: 'test/limits/time-limit.test.ts',
+    proves: ['T34']
+  },
+  {
     name: 'One connection may send a hundred requests ahead',
     file: 'src/http/pipelining.ts',
     find: 'const MAX_PIPELINED_REQUESTS = 10\n',

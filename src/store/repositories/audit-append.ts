@@ -180,7 +180,8 @@ export function createAuditAppender(
     { kind, id, name, ip, requestId }: Actor
   ): AuditRecord => ({
     seq,
-    at: now(),
+    // Whole milliseconds, whatever the clock gives: the hash covers what is stored.
+    at: Math.trunc(now()),
     actor: kind,
     actorId: id ?? null,
     actorName: name ?? null,
