@@ -58,13 +58,15 @@ export default fp(
           return
         }
         admit({
-          isAbandoned: () => request.raw.socket.destroyed,
+          // Its client has gone, or it was answered because its time was over.
+          isAbandoned: () => reply.sent || request.raw.socket.destroyed,
           getCaller: () => toIpPrefix(request.ip),
           start: (onAnswered) => {
             if (onAnswered !== undefined) reply.raw.once('close', onAnswered)
             done()
           },
           refuse: (waitMs) => {
+            if (reply.sent) return
             reportRefusal({ reason: 'queue', value: waitMs })
             slowDown(request.raw.socket, reply.raw)
             if (request.routeOptions.config.limit === 'login') done(OVERLOAD_ERROR)

@@ -132,10 +132,21 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     }
   }
 
-  function findLongestQueue(): QueuedRequest[] {
-    let longest: QueuedRequest[] = []
-    for (const queue of queues.values()) if (queue.length > longest.length) longest = queue
+  function findLongestQueue(): { caller: string; queue: QueuedRequest[] } {
+    let longest: { caller: string; queue: QueuedRequest[] } = { caller: '', queue: [] }
+    for (const [caller, queue] of queues) {
+      if (queue.length > longest.queue.length) longest = { caller, queue }
+    }
     return longest
+  }
+
+  function refuseLatestOf({ caller, queue }: ReturnType<typeof findLongestQueue>, waitMs: number) {
+    const latest = queue.pop()
+    // An empty queue would take a turn.
+    if (queue.length === 0) queues.delete(caller)
+    if (latest === undefined) return
+    waitingCount--
+    latest.refuse(waitMs)
   }
 
   /** The wait was estimated; and while the database stands still, nothing starts. */
@@ -167,12 +178,11 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     if (isTooLong()) {
       const waitMs = estimateWait()
       const longest = findLongestQueue()
-      if (queue.length >= longest.length) {
+      if (queue.length >= longest.queue.length) {
         refuse(waitMs)
         return
       }
-      waitingCount--
-      longest.pop()?.refuse(waitMs)
+      refuseLatestOf(longest, waitMs)
     }
     waitingCount++
     queues.set(caller, queue)
