@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Request } from 'autocannon'
 import type { BenchmarkSubject } from './subject.ts'
 import type { Load } from './load.ts'
 import { getPageRequests, scenarios, type Credentials, type RequestList } from './scenarios.ts'
@@ -54,7 +55,7 @@ export const engineScenarios: EngineScenario[] = [
         path: '/jira/projects',
         headers: { 'content-type': 'application/json' },
         body: JSON.stringify({ owner_id: i + 3, key: 'KEY[<id>]', name: 'Manual upload' })
-      })) as RequestList
+      })) as Request[] as RequestList
   },
   {
     name: 'pages',

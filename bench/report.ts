@@ -1,6 +1,6 @@
-import { median } from './statistics.ts'
+import { formatTable, median } from './statistics.ts'
 import type { Measurement } from './load.ts'
-import type { ContenderResult, Result } from './results.ts'
+import type { ContenderResult, Result, ResultValue } from './results.ts'
 
 /** One measurement of each contender, taken one after the other. */
 export interface MeasurementRound {
@@ -70,4 +70,15 @@ export function formatRows({ title, contenders = [], ratios }: Result): string[]
 
 export function formatPercent(ratio: number): string {
   return `${(ratio * 100).toFixed(0)} %`
+}
+
+const SIGNIFICANT_DIGITS = 4
+
+/** A title with a table of figures below it. */
+export function formatValues(title: string, values: readonly ResultValue[]): string {
+  const rows = values.map(({ label, value, unit }) => [
+    `  ${label}`,
+    `${Number(value.toPrecision(SIGNIFICANT_DIGITS))} ${unit}`
+  ])
+  return `${title}\n${formatTable(rows)}\n`
 }

@@ -18,7 +18,7 @@ export interface ContenderResult {
 }
 
 /** A figure of a program that compares nothing. */
-interface ResultValue {
+export interface ResultValue {
   label: string
   value: number
   unit: string

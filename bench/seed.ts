@@ -42,6 +42,20 @@ export async function seedDatabase(url: string, userCount: number): Promise<void
   await client.end()
 }
 
+/** Runs one statement without parameters on a database that a service has open. */
+export async function executeSql(url: string, sql: string): Promise<void> {
+  if (url.startsWith('sqlite:')) {
+    const db = new Driver(url.replace('sqlite:///', ''))
+    db.exec(sql)
+    db.close()
+    return
+  }
+  const client = new pg.Client({ connectionString: url })
+  await client.connect()
+  await client.query(sql)
+  await client.end()
+}
+
 function buildSeedStatements(userCount: number): string[] {
   const numbers = (count: number) =>
     'with recursive n(i) as (select cast(1 as bigint) union all ' +
