@@ -30,9 +30,7 @@ const service = await startSubject(
     settings: {
       ALLOW_INSECURE: 'http_atlassian',
       ATLASSIAN_AUTH_URL: endpoint.url,
-      ATLASSIAN_API_URL: endpoint.url,
-      // The first sync of each user would run beside the next callback; it waits for ever instead.
-      ATLASSIAN_HOURLY_POINTS: '100'
+      ATLASSIAN_API_URL: endpoint.url
     }
   },
   cores

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 
@@ -43,19 +43,19 @@ export interface Result {
 }
 
 /** A result as saved. */
-interface SavedResult extends Result {
+export interface SavedResult extends Result {
   /** ISO 8601, UTC. */
   measuredAt: string
   commit: string
 }
 
-interface ResultFile {
+export interface ResultFile {
   machine: { node: string; cores: number; processor: string }
   results: SavedResult[]
 }
 
 /** @returns undefined if nothing was saved under this name */
-function readResults(name: string): ResultFile | undefined {
+export function readResults(name: string): ResultFile | undefined {
   const file = toFile(name)
   return existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as ResultFile) : undefined
 }
@@ -84,6 +84,18 @@ export function saveResults(name: string | undefined, results: readonly Result[]
   }
   mkdirSync(RESULTS_FOLDER, { recursive: true })
   writeFileSync(toFile(name), `${JSON.stringify(file, null, 2)}\n`)
+}
+
+/** The names of saved results in the order in which they were first measured, without `quick`. */
+export function listResults(): string[] {
+  const toStart = (name: string) =>
+    readResults(name)
+      ?.results.map(({ measuredAt }) => measuredAt)
+      .sort()[0] ?? ''
+  return readdirSync(RESULTS_FOLDER)
+    .flatMap((file) => /^(.+)\.json$/.exec(file)?.[1] ?? [])
+    .filter((name) => name !== 'quick')
+    .sort((a, b) => (toStart(a) < toStart(b) ? -1 : 1))
 }
 
 /** @throws Error unless it can be the name of a file */

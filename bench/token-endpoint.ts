@@ -2,7 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 import { randomBytes } from 'node:crypto'
 
-const SITE_ID = '8f0c1d3e-2222-4b4b-9a9a-000000000001'
+/** With two sites nobody has selected one, so no first sync runs beside the next callback. */
+const SITE_IDS = [1, 2].map((n) => `8f0c1d3e-2222-4b4b-9a9a-00000000000${n}`)
 const TOKEN_BYTES = 750
 
 /** What of Atlassian a callback calls, in this process and without any work of its own. */
@@ -27,14 +28,13 @@ export async function startTokenEndpoint(scopes: string): Promise<TokenEndpoint>
       scope: scopes
     }),
     '/me': () => ({ account_id: `712020:person-${++accountCount}` }),
-    '/oauth/token/accessible-resources': () => [
-      {
-        id: SITE_ID,
-        name: 'acme',
-        url: 'https://acme.atlassian.net',
+    '/oauth/token/accessible-resources': () =>
+      SITE_IDS.map((id, i) => ({
+        id,
+        name: `acme${i}`,
+        url: `https://acme${i}.atlassian.net`,
         scopes: scopes.split(' ').filter((scope) => scope.endsWith('jira-work'))
-      }
-    ]
+      }))
   }
   const server = createServer((request: IncomingMessage, response: ServerResponse) => {
     const startedAt = performance.now()
