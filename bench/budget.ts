@@ -39,7 +39,8 @@ const warn = (text: string) => {
 }
 
 for (const result of results) {
-  if (result.program !== 'bench' || result.against !== undefined) continue
+  const isBudgeted = result.program === 'bench' && result.contenders?.[1]?.name === 'bare'
+  if (!isBudgeted) continue
   const { engine, name: scenario, title } = result
   const cost = getCost(result)
   const engineBudget = (budget[engine] ??= {})

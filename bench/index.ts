@@ -16,6 +16,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string' },
     rounds: { type: 'string' },
+    connections: { type: 'string' },
     only: { type: 'string', default: '' },
     engine: { type: 'string', default: 'sqlite' },
     against: { type: 'string' },
@@ -27,6 +28,7 @@ const seconds = Number(values.seconds ?? (values.quick ? 0.2 : 2))
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 6))
 /** A quick run shows that everything works; its figures mean little. */
 const maxWarmUpS = values.quick ? 0.1 : seconds * 5
+const fixedConnections = values.connections === undefined ? undefined : Number(values.connections)
 const selectedNames = values.only.split(',').filter(Boolean)
 const engine = values.engine as EngineName
 const selectedScenarios = scenarios.filter(({ name, withoutDatabase }) =>
@@ -38,13 +40,14 @@ if (
   !(seconds >= 0.2) ||
   !Number.isSafeInteger(rounds) ||
   rounds < 1 ||
+  !((fixedConnections ?? 1) >= 1) ||
   !ENGINES.includes(engine) ||
   selectedScenarios.length < selectedNames.length ||
   (values.against !== undefined && !/^[A-Z_]+=/.test(values.against))
 ) {
   console.error(
-    'Usage: npm run bench -- [--quick] [--seconds 2] [--rounds 6] [--engine sqlite|postgres] ' +
-      '[--against SETTING=value] [--save NAME] ' +
+    'Usage: npm run bench -- [--quick] [--seconds 2] [--rounds 6] [--connections 64] ' +
+      '[--engine sqlite|postgres] [--against SETTING=value] [--save NAME] ' +
       `[--only ${scenarios.map(({ name }) => name).join(',')}]`
   )
   process.exit(2)
@@ -102,7 +105,7 @@ async function measureScenario(
     await contenders.get(pair.subject),
     await contenders.get(pair.baseline)
   ]
-  const { connections } = scenario
+  const connections = fixedConnections ?? scenario.connections
   const [subjectRequests, baselineRequests] = [
     await scenario.getRequests(subject, credentials),
     await scenario.getRequests(baseline, credentials)
@@ -144,7 +147,7 @@ function toResult(
     title,
     engine,
     ...(values.against === undefined ? {} : { against: values.against }),
-    conditions: { rounds, seconds, connections },
+    conditions: { rounds, seconds, connections: fixedConnections ?? connections },
     contenders: [
       summarize(
         subject.label,

@@ -1,5 +1,5 @@
 import { readdirSync, rmSync, writeFileSync } from 'node:fs'
-import { listResults, readResults, type ResultFile, type SavedResult } from '../bench/results.ts'
+import { listResults, readResults, type ResultFile, type SavedResult } from './results.ts'
 import { drawChart } from './performance-chart.ts'
 import { evaluateTarget, formatPercent, formatValue, TARGETS } from './performance-targets.ts'
 
@@ -188,6 +188,6 @@ ${files.map(buildSection).join('\n')}
     npm run docs:performance
 
 \`bench\`, \`bench:mixed\`, \`bench:callback\` and \`bench:connections\` take \`--rounds\` and
-\`--seconds\`. Each writes its part of \`bench/results/NAME.json\`, in place of an earlier one.
+\`--seconds\`. Each writes its part of \`bench/results/<NAME>.json\`, in place of an earlier one.
 `
 writeFileSync(new URL('performance.md', DOCS), text.replaceAll(/\n{3,}/g, '\n\n'))

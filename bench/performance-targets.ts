@@ -1,4 +1,4 @@
-import type { SavedResult } from '../bench/results.ts'
+import type { SavedResult } from './results.ts'
 
 /** What a target is about, and how a result is compared with it. */
 export interface Target {
