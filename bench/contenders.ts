@@ -56,7 +56,6 @@ export function createContenders(
   const toKey = ({ label, program, setup }: ContenderSpec) =>
     `${program}_${setup}${program === 'service' && label !== 'service' ? `_${label}` : ''}`
 
-  /** @param logFile for a subject that is not measured, and may use every core */
   async function start(spec: ContenderSpec, logFile?: string): Promise<BenchmarkSubject> {
     const key = toKey(spec)
     const url = urls.get(key) ?? (await databases.create(key.replaceAll(/\W/g, '_').toLowerCase()))
@@ -70,7 +69,7 @@ export function createContenders(
         userCount,
         settings: { ...settings(credentials), ...spec.settings }
       },
-      logFile === undefined ? cores : undefined,
+      cores,
       logFile
     )
   }
@@ -118,11 +117,9 @@ export function createContenders(
     /** Stops those that no further scenario needs: even an idle one takes some time of the core. */
     async keepOnly(needed: readonly ContenderSpec[]): Promise<void> {
       const keys = needed.map(toKey)
-      for (const [key, subject] of running) {
-        if (keys.includes(key)) continue
-        running.delete(key)
-        await subject.stop()
-      }
+      const unneeded = [...running].filter(([key]) => !keys.includes(key))
+      for (const [key] of unneeded) running.delete(key)
+      await Promise.all(unneeded.map(async ([, subject]) => await subject.stop()))
     }
   }
 }

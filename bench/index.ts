@@ -101,10 +101,10 @@ async function measureScenario(
   scenario: Scenario,
   pair: ContenderPair
 ): Promise<MeasurementRound[]> {
-  const [subject, baseline] = [
-    await contenders.get(pair.subject),
-    await contenders.get(pair.baseline)
-  ]
+  const [subject, baseline] = await Promise.all([
+    contenders.get(pair.subject),
+    contenders.get(pair.baseline)
+  ])
   const connections = fixedConnections ?? scenario.connections
   const [subjectRequests, baselineRequests] = [
     await scenario.getRequests(subject, credentials),

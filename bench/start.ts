@@ -72,7 +72,8 @@ async function measureStart(program: string, requests = 0): Promise<StartMeasure
       INTEGRATION_DB_URL: `sqlite:///${join(folder, 'start.db')}`,
       VAULT_KEYS: generateKeyEntry('bench'),
       API_ACCESS: 'public',
-      RATE_LIMIT: '0'
+      RATE_LIMIT: '0',
+      SHUTDOWN_DELAY: '0'
     },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc']
   })

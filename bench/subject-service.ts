@@ -13,6 +13,7 @@ const app = await buildApp({
     API_ACCESS: 'public',
     RATE_LIMIT: '0',
     RATE_LIMIT_LOGIN: '0',
+    SHUTDOWN_DELAY: '0',
     INTEGRATION_DB_URL: databaseUrl,
     VAULT_KEYS: vaultKeys,
     JIRA_OAUTH_CLIENT_ID: OAUTH_CLIENT.id,

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { devNull } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import type { CpuAssignment } from './cpu-pinning.ts'
+import { pinProcess, type CpuAssignment } from './cpu-pinning.ts'
 import type { SubjectMessage, SubjectOptions } from './serve.ts'
 
 const RESPONSE_TIMEOUT_MS = 60_000
@@ -26,7 +26,7 @@ export interface BenchmarkSubject {
 }
 
 /**
- * Starts `subject-<program>.ts`.
+ * Starts `subject-<program>.ts`, on both cores until it listens and on the servers' core from then on.
  *
  * @param logFile takes its log lines; by default the null device
  */
@@ -37,17 +37,16 @@ export async function startSubject(
   logFile: string = devNull
 ): Promise<BenchmarkSubject> {
   const log = openSync(logFile, 'w')
-  const node = [
-    process.execPath,
+  const args = [
     ...process.execArgv,
     '--import',
     fileURLToPath(new URL('../src/lib/source-loader.js', import.meta.url)),
     fileURLToPath(new URL(`subject-${program}.ts`, import.meta.url)),
     JSON.stringify(options)
   ]
-  const [command = '', ...args] =
-    cores === undefined ? node : ['taskset', '-c', cores.server, ...node]
-  const child = spawn(command, args, { stdio: ['ignore', log, 'inherit', 'ipc'] })
+  const child = spawn(process.execPath, args, { stdio: ['ignore', log, 'inherit', 'ipc'] })
+  // This process may be pinned to the core of the load, which its children inherit.
+  if (cores !== undefined) pinProcess(child.pid, `${cores.server},${cores.load}`)
   closeSync(log)
 
   /** Waits for the next message of the child. */
@@ -69,6 +68,7 @@ export async function startSubject(
   }
 
   const firstMessage = await nextMessage()
+  if (cores !== undefined) pinProcess(child.pid, cores.server)
   return {
     name: program,
     url: `http://127.0.0.1:${'port' in firstMessage ? firstMessage.port : 0}`,
