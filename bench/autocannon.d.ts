@@ -11,12 +11,14 @@ declare module 'autocannon' {
     url: string
     connections: number
     /** Seconds. */
-    duration: number
+    duration?: number
+    /** Number of requests, instead of a duration. */
+    amount?: number
     /** Milliseconds between two looks at the clock. */
-    sampleInt: number
+    sampleInt?: number
     requests: Request[]
     /** Puts a fresh id wherever a request says `[<id>]`. */
-    idReplacement: boolean
+    idReplacement?: boolean
   }
 
   export interface Result {

@@ -1,59 +1,66 @@
-import { globSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import Driver from 'better-sqlite3'
-import { projects, users } from './seed.ts'
+/** A row as the bare routes serve it. */
+export type BareRow = Record<string, unknown>
+type MaybePromise<T> = T | Promise<T>
 
-const MIGRATIONS_FOLDER = fileURLToPath(new URL('../drizzle/sqlite/migrations', import.meta.url))
+/** What the bare routes need of a database: one prepared statement each. */
+export interface BareDatabase {
+  getUser: (id: number) => MaybePromise<BareRow | undefined>
+  /** @param after the id of the last user of the previous page; 0 for the first page */
+  listUsers: (after: number, limit: number) => MaybePromise<BareRow[]>
+  /** @returns undefined if there is a user with this key already */
+  createUser: (email: string, key: string, name: string | null) => MaybePromise<BareRow | undefined>
+  getUserByKey: (key: string) => MaybePromise<BareRow | undefined>
+  /** @param after key and id of the last project of the previous page */
+  listProjects: (
+    owner: number,
+    limit: number,
+    after: readonly [string, number]
+  ) => MaybePromise<BareRow[]>
+  saveProject: (owner: number, key: string, name: string) => MaybePromise<BareRow>
+  listChanges: (owner: number, limit: number) => MaybePromise<BareRow[]>
+  startLogin: (stateHash: string) => MaybePromise<void>
+  close: () => MaybePromise<void>
+}
 
-/**
- * Opens a database with the service's tables, pragmas and rows, and prepares the statements of the
- * bare routes.
- */
-export function openBareDatabase(path: string) {
-  const db = new Driver(path)
-  db.pragma('journal_mode = WAL')
-  db.pragma('synchronous = FULL')
-  db.pragma('foreign_keys = ON')
-  db.pragma('secure_delete = ON')
-  for (const file of globSync('*.sql', { cwd: MIGRATIONS_FOLDER }).sort()) {
-    db.exec(readFileSync(`${MIGRATIONS_FOLDER}/${file}`, 'utf8'))
-  }
+/** What the statements of a login insert and remove. */
+export const LOGIN_LIFETIME_MS = 600_000
+export const LOGIN_RETENTION_MS = 3_600_000
 
-  const insertUser = db.prepare(
-    `insert into users (email, email_key, display_name, created_at) values (?, ?, ?, ?)
-     on conflict (email_key) do nothing returning id, email, display_name`
-  )
-  const insertProject = db.prepare(
-    `insert into projects (owner_id, site, remote_id, url, revision, updated_at, key, name, lead)
-     values (1, 'site', ?, ?, 1, ?, ?, ?, ?)`
-  )
-  db.transaction(() => {
-    for (const { email, displayName } of users) {
-      insertUser.all(email, email, displayName, Date.now())
-    }
-    for (const { remoteId, url, key, name, lead } of projects) {
-      insertProject.run(remoteId, url, Date.now(), key, name, lead)
-    }
-  })()
+const USER = 'id, email, display_name'
+const PROJECT = `id, owner_id, key, name, lead, url,
+  case site when '' then 'manual' else 'atlassian' end as source, nullif(site, '') as site,
+  updated_at`
 
-  const selectProjects = db.prepare(
-    `select id, owner_id, key, name, lead, url,
-       case site when '' then 'manual' else 'atlassian' end as source, nullif(site, '') as site,
-       updated_at from projects
-     where owner_id = ? order by key, id limit ?`
-  )
-  return {
-    insertUser,
-    user: db.prepare('select id, email, display_name from users where id = ?'),
-    userByKey: db.prepare('select id, email, display_name from users where email_key = ?'),
-    listProjects: (owner: number, limit: number) =>
-      (selectProjects.all(owner, limit) as Array<{ updated_at: number }>).map((row) => ({
-        ...row,
-        updated_at: new Date(row.updated_at).toISOString()
-      })),
-    sweepFlows: db.prepare('delete from flows where expires_at < ?'),
-    insertFlow: db.prepare(
-      'insert into flows (state_hash, provider, client_id, redirect_uri, expires_at) values (?, ?, ?, ?, ?)'
-    )
-  }
+/** The statements of both engines, with `?` for each parameter. */
+export const STATEMENTS = {
+  getUser: `select ${USER} from users where id = ?`,
+  getUserByKey: `select ${USER} from users where email_key = ?`,
+  listUsers: `select ${USER} from users where id > ? order by id limit ?`,
+  createUser: `insert into users (email, email_key, display_name, created_at) values (?, ?, ?, ?)
+    on conflict (email_key) do nothing returning ${USER}`,
+  listProjects: `select ${PROJECT} from projects
+    where owner_id = ? and deleted_at is null and (key, id) > (?, ?) order by key, id limit ?`,
+  saveProject: `insert into projects
+      (owner_id, site, remote_id, revision, updated_at, key, name) values (?, '', ?, 1, ?, ?, ?)
+    on conflict (owner_id, site, remote_id) do update set key = excluded.key,
+      name = excluded.name, lead = null, url = null, deleted_at = null,
+      updated_at = excluded.updated_at, revision = projects.revision + 1
+    returning ${PROJECT}, revision`,
+  listChanges: `select ${PROJECT}, remote_id from projects where owner_id = ? order by seq limit ?`,
+  sweepLogins: 'delete from flows where expires_at < ?',
+  startLogin: `insert into flows (state_hash, provider, client_id, redirect_uri, expires_at)
+    values (?, ?, ?, ?, ?)`
+}
+
+/** Times are stored as milliseconds and served as text. */
+export function toProject(row: BareRow): BareRow {
+  row.updated_at = new Date(row.updated_at as number).toISOString()
+  return row
+}
+
+/** Opens a database with the service's tables: the engine decides by the URL. */
+export async function openBareDatabase(url: string): Promise<BareDatabase> {
+  return url.startsWith('sqlite:')
+    ? (await import('./bare-sqlite.ts')).openBareSqlite(url.replace('sqlite:///', ''))
+    : await (await import('./bare-postgres.ts')).openBarePostgres(url)
 }

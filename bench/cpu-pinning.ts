@@ -19,11 +19,16 @@ export function assignCores(): CpuAssignment | undefined {
     })
     const [server, load] = expandCpuList(listed.slice(listed.lastIndexOf(':') + 1).trim())
     if (server === undefined || load === undefined) return undefined
-    execFileSync('taskset', ['-acp', load, String(process.pid)], { stdio: 'ignore' })
+    pinProcess(process.pid, load)
     return { server, load }
   } catch {
     return undefined
   }
+}
+
+/** Restricts all threads of a process, and those that it will start, to some cores. */
+export function pinProcess(pid: number | undefined, cores: string): void {
+  execFileSync('taskset', ['-acp', cores, String(pid)], { stdio: 'ignore' })
 }
 
 /** Expands `0,2-4` to 0, 2, 3, 4. */

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startPostgresServer } from '../test/postgres/server.ts'
 import { startSubject, type BenchmarkSubject } from './subject.ts'
-import { scenarioBuilders, type ScenarioBuilder } from './engines-scenarios.ts'
+import { engineScenarios, type EngineScenario } from './engines-scenarios.ts'
 import { median, formatTable } from './statistics.ts'
 import { runLoad, type Measurement } from './load.ts'
 
@@ -22,14 +22,15 @@ const { values } = parseArgs({
     setting: { type: 'string', multiple: true, default: [] }
   }
 })
-const seconds = Number(values.seconds ?? (values.quick ? 0.3 : 2))
+const seconds = Number(values.seconds ?? (values.quick ? 0.2 : 2))
 const rounds = Number(values.rounds ?? (values.quick ? 1 : 5))
-const maxWarmUpS = values.quick ? 0.3 : Infinity
+const maxWarmUpS = values.quick ? 0.1 : Infinity
 const selectedNames = values.only.split(',').filter(Boolean)
 /** Unit of processor times in /proc/<pid>/stat (USER_HZ, proc(5)). */
 const TICKS_PER_SECOND = 100
+const USER_COUNT = 100
 
-process.env.BENCH_KEYS = `bench:${randomBytes(32).toString('base64')}`
+const vaultKeys = `bench:${randomBytes(32).toString('base64')}`
 const folder = mkdtempSync(join(tmpdir(), 'bench-'))
 process.once('exit', () => {
   rmSync(folder, { recursive: true, force: true })
@@ -47,15 +48,14 @@ const server = await startPostgresServer(values.setting)
 const subjects: BenchmarkSubject[] = []
 try {
   const url = await server.createDatabase('bench')
-  const start = async (address: string) => {
-    const subject = await startSubject('engine', address, undefined)
+  const start = async (databaseUrl: string) => {
+    const options = { databaseUrl, vaultKeys, userCount: USER_COUNT, settings: {} }
+    const subject = await startSubject('service', options, undefined)
     subjects.push(subject)
     return subject
   }
   const sqlite = await start(`sqlite:///${folder}/bench.db`)
   const [first, second] = [await start(url), await start(url)]
-  // Autovacuum does this within a minute after a first copy.
-  await server.query('vacuum analyze', [], 'bench')
   const ways = [
     { name: 'SQLite', instances: [sqlite] },
     { name: 'PostgreSQL', instances: [first] },
@@ -74,23 +74,21 @@ try {
       'failed'
     ]
   ]
-  for (const { name, build } of scenarioBuilders.filter(
+  for (const scenario of engineScenarios.filter(
     ({ name }) => selectedNames.length === 0 || selectedNames.includes(name)
   )) {
-    const title = (await build(sqlite)).title
-    console.error(name)
+    console.error(scenario.name)
     const measured = new Map<string, CombinedMeasurement[]>(ways.map((way) => [way.name, []]))
     for (const way of ways) {
-      const { warmUpS } = await build(first)
-      await measureTogether(way.instances, build, Math.min(warmUpS, maxWarmUpS))
+      await measureTogether(way.instances, scenario, Math.min(scenario.warmUpS, maxWarmUpS))
     }
     for (let round = 0; round < rounds; round++) {
       for (const way of round % 2 === 0 ? ways : ways.toReversed()) {
-        measured.get(way.name)?.push(await measureTogether(way.instances, build, seconds))
+        measured.get(way.name)?.push(await measureTogether(way.instances, scenario, seconds))
       }
     }
     for (const [i, way] of ways.entries()) {
-      rows.push(formatRow(i === 0 ? title : '', way.name, measured.get(way.name) ?? []))
+      rows.push(formatRow(i === 0 ? scenario.title : '', way.name, measured.get(way.name) ?? []))
     }
   }
   console.log(formatTable(rows))
@@ -111,18 +109,15 @@ interface CombinedMeasurement extends Measurement {
 /** Loads all instances at once and splits the connections between them. */
 async function measureTogether(
   instances: readonly BenchmarkSubject[],
-  buildScenario: ScenarioBuilder,
+  scenario: EngineScenario,
   seconds: number
 ): Promise<CombinedMeasurement> {
   const before = readPostgresCpuMicros()
   const results = await Promise.all(
     instances.map(async (instance) => {
-      const scenario = await buildScenario(instance)
-      return await runLoad(
-        instance,
-        { ...scenario, connections: Math.ceil(scenario.connections / instances.length) },
-        seconds
-      )
+      const requests = await scenario.getRequests(instance)
+      const connections = Math.ceil(scenario.connections / instances.length)
+      return await runLoad(instance, { requests, connections }, seconds)
     })
   )
   const sum = (pick: (result: Measurement) => number) =>

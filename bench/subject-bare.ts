@@ -1,13 +1,18 @@
 import { createHash, randomBytes, randomUUID } from 'node:crypto'
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyRequest } from 'fastify'
+import Fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyReply,
+  type FastifyRequest
+} from 'fastify'
 import { pino } from 'pino'
-import { openBareDatabase } from './bare-database.ts'
-import { OAUTH_CLIENT } from './seed.ts'
-import { getFolderArgument, runSubject } from './serve.ts'
+import { openBareDatabase, type BareRow } from './bare-database.ts'
+import * as schemas from './bare-schemas.ts'
+import { OAUTH_CLIENT, seedDatabase } from './seed.ts'
+import { getSubjectOptions, runSubject } from './serve.ts'
 
 /** The same responses from Fastify alone, with raw statements and the same log lines. */
-const TEN_MINUTES_MS = 600_000
-const HOUR_MS = 3_600_000
+const FIRST = ['', 0] as const
 
 const scope = encodeURIComponent(OAUTH_CLIENT.scopes)
 const redirectUri = encodeURIComponent(OAUTH_CLIENT.redirectUri)
@@ -15,9 +20,12 @@ const authorizeUrlPrefix =
   `${OAUTH_CLIENT.authorizeUrl}?audience=api.atlassian.com&client_id=${OAUTH_CLIENT.id}` +
   `&scope=${scope}&redirect_uri=${redirectUri}&state=`
 
-const db = openBareDatabase(`${getFolderArgument()}/bare.db`)
+const { databaseUrl, userCount, settings } = getSubjectOptions()
+const db = await openBareDatabase(databaseUrl)
+await seedDatabase(databaseUrl, userCount)
 const logger = pino({
-  base: { logger: 'connector' },
+  base: { logger: 'connector', instance: randomUUID().slice(0, 8) },
+  level: settings.LOG_LEVEL ?? 'info',
   messageKey: 'message',
   timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
   formatters: { level: (level) => ({ level }) }
@@ -30,118 +38,138 @@ const app = Fastify({
   }),
   genReqId: () => randomUUID()
 })
-
-const text = { type: 'string' }
-const textOrNull = { type: ['string', 'null'] }
-const id = { type: 'integer' }
-const user = { type: 'object', properties: { id, email: text, display_name: textOrNull } }
-const project = {
-  type: 'object',
-  properties: {
-    id,
-    owner_id: id,
-    key: text,
-    name: text,
-    lead: textOrNull,
-    url: textOrNull,
-    source: text,
-    site: textOrNull,
-    updated_at: text
-  }
-}
+/** As the service: the level of the line about a health check. */
+const HEALTH = { config: { isHealth: true } }
 
 app.addHook('onResponse', async (request, reply) => {
-  request.log.info({
-    event: 'request_completed',
+  const { isHealth } = request.routeOptions.config as { isHealth?: boolean }
+  request.log[isHealth === true ? 'debug' : 'info']({
     ...describeRequest(request),
+    event: 'request_completed',
     status_code: reply.statusCode,
-    duration_ms: Math.round(reply.elapsedTime * 10) / 10
+    duration_ms: Math.round(reply.elapsedTime * 10) / 10,
+    bytes_sent: Number(reply.getHeader('content-length')),
+    caller: 'anonymous',
+    client_address: request.ip
   })
 })
+app.addHook('onClose', async () => {
+  await db.close()
+})
+
+app.get('/', { ...HEALTH, schema: schemas.rootSchema }, async () => ({
+  status: 'success',
+  message: 'service healthy',
+  data: { service: 'integration_backend', health: 'healthy' }
+}))
+app.get('/livez', { ...HEALTH, schema: schemas.livezSchema }, async () => ({ status: 'ok' }))
+app.get('/healthz', { ...HEALTH, schema: schemas.healthzSchema }, async () => ({
+  status: 'ok',
+  checks: { database: 'ok', migrations: 'ok', vault_key: 'ok', accepting: 'ok' }
+}))
 
 app.get<{ Params: { id: number } }>(
   '/users/:id',
-  {
-    schema: { params: { type: 'object', properties: { id } }, response: { 200: user } }
-  },
-  async ({ params }, reply) => {
-    const row = db.user.get(params.id)
-    if (row === undefined) return await reply.code(404).send({ detail: 'No user has this id.' })
-    return row
+  { schema: schemas.getUserSchema },
+  async ({ params }, reply) => (await db.getUser(params.id)) ?? (await sendUnknownUser(reply))
+)
+
+app.get<{ Querystring: { limit: number; cursor?: string } }>(
+  '/users',
+  { schema: schemas.listUsersSchema },
+  async ({ query: { limit, cursor } }, reply) => {
+    const rows = await db.listUsers(cursor === undefined ? 0 : Number(cursor), limit + 1)
+    return cutPage(rows, limit, reply, ({ id }) => String(id))
   }
 )
 
 app.post<{ Body: { email: string; display_name?: string | null } }>(
   '/users',
-  {
-    schema: {
-      body: {
-        type: 'object',
-        required: ['email'],
-        properties: {
-          email: { type: 'string', maxLength: 254, format: 'email' },
-          display_name: { ...textOrNull, maxLength: 200 }
-        },
-        additionalProperties: false
-      },
-      response: { 200: user, 201: user }
-    }
-  },
+  { schema: schemas.createUserSchema },
   async ({ body: { email, display_name: name = null } }, reply) => {
     const key = email.toLowerCase()
-    // get() stops at the first row; a write that is not stepped to its end never checkpoints the WAL.
-    const [created] = db.insertUser.all(email, key, name, Date.now())
+    const created = await db.createUser(email, key, name)
     return await reply
       .code(created === undefined ? 200 : 201)
-      .send(created ?? db.userByKey.get(key))
+      .send(created ?? (await db.getUserByKey(key)))
   }
 )
 
-app.get<{ Params: { owner: number }; Querystring: { limit: number } }>(
+app.post<{ Body: { owner_id: number; key: string; name: string } }>(
+  '/jira/projects',
+  { schema: schemas.saveProjectSchema },
+  async ({ body: { owner_id: owner, key, name } }, reply) => {
+    const row = await db.saveProject(owner, key, name)
+    return await reply.code(row.revision === 1 ? 201 : 200).send(row)
+  }
+)
+
+app.get<{ Params: { owner: number }; Querystring: { limit?: number; cursor?: string } }>(
   '/jira/projects/:owner',
-  {
-    schema: {
-      params: { type: 'object', properties: { owner: id } },
-      querystring: {
-        type: 'object',
-        properties: { limit: { type: 'integer', minimum: 1, maximum: 1000, default: 1000 } }
-      },
-      response: { 200: { type: 'array', items: project } }
-    }
-  },
-  async ({ params: { owner }, query: { limit } }, reply) => {
-    if (db.user.get(owner) === undefined) {
-      return await reply.code(404).send({ detail: 'No user has this id.' })
-    }
-    return db.listProjects(owner, limit)
+  { schema: schemas.listProjectsSchema },
+  async ({ params: { owner }, query: { limit = Infinity, cursor } }, reply) => {
+    if ((await db.getUser(owner)) === undefined) return await sendUnknownUser(reply)
+    const after =
+      cursor === undefined
+        ? FIRST
+        : (JSON.parse(Buffer.from(cursor, 'base64url').toString()) as [string, number])
+    const rows = await db.listProjects(owner, Math.min(limit + 1, Number.MAX_SAFE_INTEGER), after)
+    return cutPage(rows, limit, reply, ({ key, id }) =>
+      Buffer.from(JSON.stringify([key, id])).toString('base64url')
+    )
   }
 )
 
-app.get(
-  '/auth/jira/login',
-  {
-    schema: { response: { 200: { type: 'object', properties: { url: text, provider: text } } } }
-  },
-  async (request) => {
-    request.log.info({ event: 'oauth_login_start', provider: 'jira', ...describeRequest(request) })
-    const state = randomBytes(32).toString('base64url')
-    const stateHash = createHash('sha256').update(state).digest('base64url')
-    db.sweepFlows.run(Date.now() - HOUR_MS)
-    db.insertFlow.run(
-      stateHash,
-      'jira',
-      OAUTH_CLIENT.id,
-      OAUTH_CLIENT.redirectUri,
-      Date.now() + TEN_MINUTES_MS
-    )
-    return {
-      url: `${authorizeUrlPrefix}${state}&response_type=code&prompt=consent`,
-      provider: 'jira'
-    }
+app.get<{ Params: { id: number }; Querystring: { limit: number } }>(
+  '/users/:id/changes',
+  { schema: schemas.changesSchema, serializerCompiler: () => JSON.stringify },
+  async ({ params: { id: owner }, query: { limit } }, reply) => {
+    if ((await db.getUser(owner)) === undefined) return await sendUnknownUser(reply)
+    const rows = await db.listChanges(owner, limit + 1)
+    const changes = rows.slice(0, limit).map(({ remote_id: remoteId, ...item }) => ({
+      collection: 'projects',
+      op: 'upsert',
+      id: item.id,
+      remote_id: remoteId,
+      site: item.site,
+      item
+    }))
+    return { changes, next: String(limit), more: rows.length > limit }
   }
 )
+
+app.get('/auth/jira/login', { schema: schemas.loginSchema }, async (request) => {
+  request.log.info({
+    provider: 'jira',
+    event: 'oauth_login_start',
+    ...describeRequest(request)
+  })
+  const state = randomBytes(32).toString('base64url')
+  await db.startLogin(createHash('sha256').update(state).digest('base64url'))
+  return {
+    url: `${authorizeUrlPrefix}${state}&response_type=code&prompt=consent`,
+    provider: 'jira'
+  }
+})
 
 await runSubject(app)
+
+async function sendUnknownUser(reply: FastifyReply): Promise<never> {
+  return (await reply.code(404).send({ detail: 'No user has this id.' })) as never
+}
+
+/** Cuts rows to a page, with a `Link` header where there are more. */
+function cutPage(
+  rows: BareRow[],
+  limit: number,
+  reply: FastifyReply,
+  toCursor: (row: BareRow) => string
+): BareRow[] {
+  const last = rows.length > limit ? rows[limit - 1] : undefined
+  if (last === undefined) return rows
+  reply.header('link', `<?limit=${limit}&cursor=${toCursor(last)}>; rel="next"`)
+  return rows.slice(0, limit)
+}
 
 function describeRequest({ method, url, query, headers }: FastifyRequest) {
   const end = url.indexOf('?')

@@ -9,7 +9,7 @@ import { DEMO_CLIENT } from '../src/sandbox/oauth/clients.ts'
  */
 const pages = Number(parentPort === null ? process.argv[2] : workerData)
 const app = buildSandbox({
-  clients: [{ ...DEMO_CLIENT, access: 'resource' }],
+  clients: [{ ...DEMO_CLIENT, access: 'resource', redirectUris: () => true }],
   sizes: { projects: 1, issues: 1, spaces: 50, pages },
   burst: 1_000_000_000,
   hourlyPoints: 1_000_000_000

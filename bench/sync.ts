@@ -2,6 +2,7 @@ import { fork } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { saveResults, type Result } from './results.ts'
 import { percentile, formatTable } from './statistics.ts'
 import type { SyncMeasurement } from './sync-run.ts'
 
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     pages: { type: 'string' },
     rounds: { type: 'string' },
     growth: { type: 'string' },
+    save: { type: 'string' },
     quick: { type: 'boolean', default: false }
   }
 })
@@ -38,6 +40,15 @@ async function measureSync(
 const formatPerSecond = (pages: number, ms: number) =>
   Math.round((pages / ms) * 1000).toLocaleString('en')
 const MIB = 2 ** 20
+const results: Result[] = []
+const addResult = (
+  name: string,
+  title: string,
+  conditions: Result['conditions'],
+  values: NonNullable<Result['values']>
+) => {
+  results.push({ program: 'bench:sync', name, title, engine: 'sqlite', conditions, values })
+}
 
 if (roundCount > 0) {
   const rounds: SyncMeasurement[] = []
@@ -59,6 +70,12 @@ if (roundCount > 0) {
     .map(({ fullSyncMs, baselineMs }) => (100 * (baselineMs ?? NaN)) / fullSyncMs)
     .sort((a, b) => a - b)
   console.log(`median ${Math.round(percentile(baselineShares, 0.5))} % of the baseline\n`)
+  addResult(
+    'baseline',
+    'First sync, against the baseline',
+    { pages: pageCount, rounds: roundCount },
+    [{ label: 'of the baseline', value: percentile(baselineShares, 0.5), unit: '%' }]
+  )
 }
 
 const growthSizes = growth === '' ? [] : growth.split(',')
@@ -74,6 +91,18 @@ for (const pages of growthSizes) {
     unchangedSyncMs,
     unchangedSyncCalls
   } = await measureSync(pages, 'process')
+  addResult(
+    `pages-${pages}`,
+    `Sync of ${Number(pages).toLocaleString('en')} pages`,
+    { rounds: 1 },
+    [
+      { label: 'first run', value: fullSyncMs, unit: 'ms' },
+      { label: 'pages copied', value: (Number(pages) / fullSyncMs) * 1000, unit: '/s' },
+      { label: 'incremental run, nothing new', value: unchangedSyncMs, unit: 'ms' },
+      { label: 'highest resident memory', value: maxRssBytes / MIB, unit: 'MiB' },
+      { label: 'longest stall of the event loop', value: maxStallMs, unit: 'ms' }
+    ]
+  )
   rows.push([
     pages,
     `${(fullSyncMs / 1000).toFixed(1)} s`,
@@ -86,3 +115,4 @@ for (const pages of growthSizes) {
   ])
 }
 if (growthSizes.length > 0) console.log(formatTable(rows))
+saveResults(values.save, results)

@@ -8,10 +8,13 @@ import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { buildApp } from '../src/app.ts'
 import { generateKeyEntry } from '../src/vault/keyring.ts'
+import { saveResults } from './results.ts'
 import { percentile, formatTable } from './statistics.ts'
 
 /** Measures access tokens: from the cache, read and decrypted, and many grants refreshed at once. */
-const { values } = parseArgs({ options: { quick: { type: 'boolean', default: false } } })
+const { values } = parseArgs({
+  options: { quick: { type: 'boolean', default: false }, save: { type: 'string' } }
+})
 const GRANT_COUNT = values.quick ? 50 : 1_000
 const CALL_COUNT = values.quick ? 2_000 : 50_000
 const TWO_HOURS_MS = 7_200_000
@@ -113,5 +116,22 @@ console.log(
     `longest stall of the event loop ${(loopDelay.max / 1e6).toFixed(1)} ms, ` +
     `p99 ${(loopDelay.percentile(99) / 1e6).toFixed(1)} ms`
 )
+saveResults(values.save, [
+  {
+    program: 'bench:tokens',
+    name: 'tokens',
+    title: 'accessToken()',
+    engine: 'sqlite',
+    conditions: { grants: GRANT_COUNT, calls: CALL_COUNT },
+    values: [
+      { label: 'cached, p50', value: percentile(cachedTokenMicros, 0.5), unit: 'µs' },
+      { label: 'cached, p99', value: percentile(cachedTokenMicros, 0.99), unit: 'µs' },
+      { label: 'read and decrypted, p50', value: percentile(storedTokenMicros, 0.5), unit: 'µs' },
+      { label: 'read and decrypted, p99', value: percentile(storedTokenMicros, 0.99), unit: 'µs' },
+      { label: 'expired: all grants refreshed at once', value: refreshMs, unit: 'ms' },
+      { label: 'longest stall meanwhile', value: loopDelay.max / 1e6, unit: 'ms' }
+    ]
+  }
+])
 await app.close()
 sandbox.disconnect()
