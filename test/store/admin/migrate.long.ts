@@ -61,7 +61,7 @@ for (const { name, make, table } of ENGINES) {
     const url = await make(cwd)
     const outputs = await Promise.all(
       Array.from(
-        { length: pickByScale(3, 20) },
+        { length: pickByScale(8, 20) },
         async () => await runCommand(['db', 'migrate'], { cwd, env: { INTEGRATION_DB_URL: url } })
       )
     )
