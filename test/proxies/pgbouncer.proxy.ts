@@ -93,26 +93,32 @@ for (const [version, program] of VERSIONS) {
   }
 }
 
-t.test('Transaction mode is refused while other programs use the same pool', async (t) => {
-  const url = await server.createDatabase()
-  const through = await startPgBouncer(t, findProgram('pgbouncer'), server, [
-    'pool_mode = transaction',
-    'default_pool_size = 8'
-  ])
-  const state = { isOver: false }
-  const others = Array.from({ length: 12 }, async () => {
-    const client = new pg.Client({ connectionString: through(url) })
-    await client.connect()
-    while (!state.isOver) {
-      for (const text of ['begin', 'select 1', 'commit']) await client.query(text)
-    }
-    await client.end()
+for (const [poolSize, programs] of [
+  [8, 12],
+  [4, 1]
+] as const) {
+  const title = `Transaction mode is refused: ${poolSize} sessions, in use by ${programs} programs`
+  t.test(title, async (t) => {
+    const url = await server.createDatabase()
+    const through = await startPgBouncer(t, findProgram('pgbouncer'), server, [
+      'pool_mode = transaction',
+      `default_pool_size = ${poolSize}`
+    ])
+    const state = { isOver: false }
+    const others = Array.from({ length: programs }, async () => {
+      const client = new pg.Client({ connectionString: through(url) })
+      await client.connect()
+      while (!state.isOver) {
+        for (const text of ['begin', 'select 1', 'commit']) await client.query(text)
+      }
+      await client.end()
+    })
+    for (let i = 0; i < 100; i++) await t.rejects(openEngine(through(url)), REFUSAL)
+    state.isOver = true
+    await Promise.all(others)
+    t.same(await listTables(url), [])
   })
-  for (let i = 0; i < 10; i++) await t.rejects(openEngine(through(url)), REFUSAL)
-  state.isOver = true
-  await Promise.all(others)
-  t.same(await listTables(url), [])
-})
+}
 
 t.test('The service and its commands say what to change in PgBouncer', async (t) => {
   const url = await server.createDatabase()

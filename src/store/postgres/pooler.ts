@@ -2,7 +2,12 @@ import type pg from 'pg'
 import { StartError } from '../../lib/errors.ts'
 
 /** How many connections look for the server session of the first one. */
-const MAX_PROBES = 3
+const PROBES = 3
+/**
+ * How often they look. While other programs use the pool, the first connection can get its former
+ * session again by chance, and no other connection gets it.
+ */
+const ROUNDS = 20
 const PID_QUERY = 'select pg_backend_pid() as pid'
 
 /**
@@ -11,7 +16,7 @@ const PID_QUERY = 'select pg_backend_pid() as pid'
  * the migrations belong to a session: they would be missing, or apply to other programs.
  *
  * A connection keeps its session if the server process stays the same and no other connection
- * gets it while the first one is idle.
+ * gets it. All connections ask at the same time, so that they compete for the sessions.
  *
  * @param client an idle connection
  * @param openProbe opens a further connection to the same address; its queries time out
@@ -25,24 +30,29 @@ export async function assertSessionPooling(
   // The id in the connection's cancel key (BackendKeyData in
   // https://www.postgresql.org/docs/current/protocol-flow.html): a pooler makes its own.
   if ((client as { processID?: number | null }).processID === pid) return
-  const probes: pg.Client[] = []
+  const probes = await openProbes(openProbe)
   try {
-    while (probes.length < MAX_PROBES) {
-      const probe = await openProbe()
-      probes.push(probe)
-      // The transaction keeps the session, so that the first connection has to get another one.
-      await probe.query('begin')
-      if ((await readBackendPid(probe)) === pid || (await readBackendPid(client)) !== pid) {
-        throw createPoolModeError()
-      }
+    for (let round = 0; round < ROUNDS && probes.length > 0; round++) {
+      const [ownPid, ...otherPids] = await Promise.all([client, ...probes].map(readBackendPid))
+      if (ownPid !== pid || otherPids.includes(pid)) throw createPoolModeError()
     }
   } catch (error) {
     if (error instanceof StartError) throw error
-    if (/statement pooling/i.test(String((error as Error).message))) throw createPoolModeError()
-    // No further connection is to be had, as in session mode when all are in use.
+    // A further connection gets no session, as in session mode when all are in use.
   } finally {
     await Promise.all(probes.map(async (probe) => await probe.end().catch(() => {})))
   }
+}
+
+/** Opens as many connections as are to be had: in session mode all can be in use. */
+async function openProbes(openProbe: () => Promise<pg.Client>): Promise<pg.Client[]> {
+  const probes: pg.Client[] = []
+  try {
+    while (probes.length < PROBES) probes.push(await openProbe())
+  } catch {
+    // No further connection is to be had.
+  }
+  return probes
 }
 
 async function readBackendPid(client: pg.Client): Promise<number> {
