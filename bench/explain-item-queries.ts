@@ -44,7 +44,7 @@ const listQueries: HotQuery[] = [BIG_OWNER_ID, SMALL_OWNER_ID].flatMap((owner) =
     {
       name: `whole list of pages ${ownerTitle}`,
       execute: async ({ items }) => {
-        const snapshot = await items('pages').takeSnapshot(owner)
+        const snapshot = await items('pages').takeSnapshot(owner, 0)
         await items('pages').readSnapshot(owner, snapshot).next()
       }
     },

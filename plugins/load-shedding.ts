@@ -84,10 +84,10 @@ export default fp(
         caller: toIpPrefix(request.ip),
         // Its client has gone, or it was answered because its time was over.
         isAbandoned: () => reply.sent || request.raw.socket.destroyed,
-        start: (onAnswered) => {
-          reply.raw.once('close', onAnswered)
+        start: () => {
           start(done)
         },
+        isAnswered: () => reply.raw.headersSent || reply.raw.destroyed,
         refuse: (waitMs) => {
           if (reply.sent) return
           reportRefusal({ reason: 'queue', value: waitMs })

@@ -26,6 +26,8 @@ export const LIST_TIMEOUT_MS = 24 * 3_600_000
 
 /** A page with bodies ends after the item that fills it; the next page has the rest. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024
+/** A page of rows is sent together, or in parts of about this length. */
+const MAX_PIECE_LENGTH = 64 * 1024
 const JSON_TYPE = 'application/json; charset=utf-8'
 
 /** How complete a list is. */
@@ -119,7 +121,11 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
         return await sendStream(
           ownerId,
           items.readWithBody(ownerId, page),
-          (row) => ({ ...toItemResponse(collection, row), body: body?.toResponse(row) ?? null }),
+          (row, serialize) =>
+            serializeInParts(
+              { ...toItemResponse(collection, row), body: body?.toResponse(row) ?? null },
+              serialize
+            ),
           info,
           request,
           reply,
@@ -133,7 +139,7 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
           : await read(ownerId, async () => await items.list(ownerId, limit + 1, position, filter))
       // Items may have been added since they were counted.
       if (rows === undefined || (isWhole && rows.length > limit)) {
-        return await sendSnapshot(ownerId, filter, info, request, reply, toEnvelope)
+        return await sendSnapshot(ownerId, seq, filter, info, request, reply, toEnvelope)
       }
       const { page, headers } = paginate(rows, limit, request.url, (row) => [
         String(row[table.sortBy]),
@@ -150,6 +156,7 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
    */
   async function sendSnapshot(
     ownerId: number,
+    seq: number,
     filter: ItemFilter,
     info: ListInfo,
     request: FastifyRequest,
@@ -160,13 +167,13 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
       setListHeaders(reply, info)
       return await sendEmpty(reply)
     }
-    const snapshot = await items.takeSnapshot(ownerId, filter)
+    const snapshot = await items.takeSnapshot(ownerId, seq, filter)
     const snapshotInfo = { ...info, total: snapshot.total }
     setListHeaders(reply, snapshotInfo)
     return await sendStream(
       ownerId,
       items.readSnapshot(ownerId, snapshot),
-      (row) => toItemResponse(collection, row),
+      (row, serialize) => [serialize(toItemResponse(collection, row))],
       snapshotInfo,
       request,
       reply,
@@ -178,7 +185,10 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
   async function sendStream(
     ownerId: number,
     pages: AsyncGenerator<ListedItem[]>,
-    toResponse: (row: ListedItem) => Record<string, unknown>,
+    toJson: (
+      row: ListedItem,
+      serialize: (item: Record<string, unknown>) => string
+    ) => Iterable<string>,
     info: ListInfo,
     request: FastifyRequest,
     reply: FastifyReply,
@@ -189,7 +199,7 @@ export function createItemList(app: FastifyInstance, provider: Provider, collect
     const pieces = streamList(
       toEnvelope?.(info),
       takeTurns(pages, app.fairShare.readInTurn, ownerId),
-      (row) => serializeInParts(toResponse(row), serializeItem)
+      (row) => toJson(row, serializeItem)
     )
     return await reply.type(JSON_TYPE).send(
       createJsonStream(pieces, {
@@ -223,20 +233,29 @@ function setListHeaders(reply: FastifyReply, { asOf, syncState, total }: ListInf
   if (total !== undefined) reply.header('x-total-count', total)
 }
 
-/** A list as JSON text, one piece for each row, and several for a long one. */
+/** A list as JSON text: pieces of many short rows, or of a part of a long one. */
 async function* streamList(
   envelope: object | undefined,
   pages: AsyncGenerator<ListedItem[]>,
   serializeItem: (row: ListedItem) => Iterable<string>
 ): AsyncGenerator<string> {
   yield envelope === undefined ? '[' : `${JSON.stringify(envelope).slice(0, -1)},"items":[`
+  let piece = ''
   let separator = ''
   for await (const page of pages) {
     for (const row of page) {
-      if (separator !== '') yield separator
-      yield* serializeItem(row)
+      piece += separator
+      for (const part of serializeItem(row)) {
+        piece += part
+        if (piece.length < MAX_PIECE_LENGTH) continue
+        yield piece
+        piece = ''
+      }
       separator = ','
     }
+    // Rows are not kept while the client reads.
+    if (piece !== '') yield piece
+    piece = ''
   }
   yield envelope === undefined ? ']' : ']}'
 }

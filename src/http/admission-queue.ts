@@ -8,7 +8,7 @@ const MAX_STARTS_PER_SLICE = 16
  * without them, new connections are accepted as rarely as slices begin.
  */
 const ITERATIONS_BETWEEN_SLICES = 32
-/** Started requests that are not answered; more would only slow each other down. */
+/** Started requests without a response; more would only slow each other down. */
 const MAX_STARTED = 10
 /** After this time a request counts no longer: it waits for something else, as a long poll does. */
 const STARTED_MS = 250
@@ -32,8 +32,9 @@ const INITIAL_INTERVAL_MS = 1
 export interface AdmissionRequest {
   /** The requests of one caller wait for each other. */
   caller: string
-  /** @param onAnswered to call when the request has been answered */
-  start: (onAnswered: () => void) => void
+  start: () => void
+  /** Whether a response has begun: what a long one costs later is shared elsewhere (fair-gate.ts). */
+  isAnswered: () => boolean
   refuse: (waitMs: number) => void
   /** Whether nobody waits for the response any more. */
   isAbandoned: () => boolean
@@ -60,8 +61,8 @@ export interface AdmissionOptions {
 export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOptions) {
   /** The queue of each caller; the first caller is the next one to be served. */
   const queues = new Map<string, QueuedRequest[]>()
-  /** Requests that waited, have started and are not answered, in the order of their starts. */
-  const started = new Set<{ at: number }>()
+  /** Requests that waited and have started. */
+  const started = new Set<{ at: number; isAnswered: () => boolean }>()
   let waitingCount = 0
   let isSliceOpen = false
   let sliceStartedAt = 0
@@ -92,8 +93,11 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
   }
 
   function isFullyOccupied(): boolean {
-    const [oldest] = started
-    if (oldest !== undefined && performance.now() - oldest.at > STARTED_MS) started.delete(oldest)
+    if (started.size < MAX_STARTED) return false
+    const now = performance.now()
+    for (const request of started) {
+      if (request.isAnswered() || now - request.at > STARTED_MS) started.delete(request)
+    }
     return started.size >= MAX_STARTED
   }
 
@@ -106,11 +110,8 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     const intervalMs = Math.min(now - lastStartedAt, MAX_INTERVAL_MS)
     averageIntervalMs += (intervalMs - averageIntervalMs) * EWMA_WEIGHT
     lastStartedAt = now
-    const running = { at: now }
-    started.add(running)
-    request.start(() => {
-      started.delete(running)
-    })
+    started.add({ at: now, isAnswered: request.isAnswered })
+    request.start()
   }
 
   function takeNext(): QueuedRequest | undefined {
@@ -183,7 +184,7 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     return waitingCount === 0 && !isSliceUsed() && !isDatabaseBusy()
   }
 
-  function enqueue({ caller, start, refuse, isAbandoned }: AdmissionRequest): void {
+  function enqueue({ caller, ...request }: AdmissionRequest): void {
     if (waitingCount === 0) lastStartedAt = performance.now()
     if (isTooLong()) removeAbandoned()
     const queue = queues.get(caller) ?? []
@@ -191,19 +192,14 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
       const waitMs = estimateWait()
       const longest = findLongestQueue()
       if (queue.length >= longest.queue.length) {
-        refuse(waitMs)
+        request.refuse(waitMs)
         return
       }
       refuseLatestOf(longest, waitMs)
     }
     waitingCount++
     queues.set(caller, queue)
-    queue.push({
-      queuedAt: performance.now(),
-      start,
-      refuse,
-      isAbandoned
-    })
+    queue.push({ queuedAt: performance.now(), ...request })
   }
 
   return { canStart, enqueue }

@@ -50,15 +50,17 @@ export function createFairGate({ maxRunning, maxWaiting }: GateOptions) {
    * Runs a read when it is its person's turn.
    *
    * @param id the person whose data is read
+   * @param hasStarted whether the read continues a document, which cannot be refused any more
    * @throws AppError `too_many_requests` if too many reads of the person wait
    */
   return async function readInTurn<Result>(
     id: number,
-    read: () => Promise<Result>
+    read: () => Promise<Result>,
+    hasStarted = false
   ): Promise<Result> {
     const person = people.get(id) ?? { running: 0, waiting: [] }
     people.set(id, person)
-    if (person.waiting.length >= maxWaiting) {
+    if (person.waiting.length >= maxWaiting && !hasStarted) {
       throw new AppError('too_many_requests', 'Too many reads of this user wait. Retry later.', {
         retryAfterS: 1
       })
@@ -86,7 +88,7 @@ export async function* takeTurns<Piece>(
 ): AsyncGenerator<Piece> {
   try {
     while (true) {
-      const { done, value } = await readInTurn(id, async () => await pieces.next())
+      const { done, value } = await readInTurn(id, async () => await pieces.next(), true)
       if (done === true) return
       yield value
     }

@@ -17,9 +17,10 @@ export interface JsonStreamOptions {
 }
 
 /** Short pieces are sent together and long ones in parts: each write costs a system call and a copy. */
-const CHUNK_LENGTH = 64 * 1024
+const MIN_CHUNK_LENGTH = 32 * 1024
+const MAX_CHUNK_LENGTH = 64 * 1024
 /** After this time others have their turn: reading and sending may never wait for anything. */
-const MAX_TURN_MS = 10
+const MAX_TURN_MS = 2
 
 /**
  * A response that is sent piece by piece, as fast as the client reads: one piece at most waits in
@@ -48,17 +49,16 @@ async function* logTruncation(
   { isStopping, log, abortedEvent, abortedMessage }: JsonStreamOptions
 ): AsyncGenerator<string> {
   try {
-    await waitForTurn()
-    let turnStartedAt = performance.now()
+    let turnStartedAt = -Infinity
     for await (const chunk of formChunks(pieces)) {
       if (isStopping()) {
         throw new AppError('interrupted', 'The service is stopping.', { suppressLog: true })
       }
+      yield chunk
       if (performance.now() - turnStartedAt > MAX_TURN_MS) {
         await waitForTurn()
         turnStartedAt = performance.now()
       }
-      yield chunk
     }
   } catch (err) {
     // The response has started and cannot report an error.
@@ -72,14 +72,11 @@ async function* formChunks(pieces: AsyncGenerator<string>): AsyncGenerator<strin
   let pending = ''
   let isStarted = false
   for await (const piece of pieces) {
-    if (piece.length < CHUNK_LENGTH) pending += piece
-    if (pending !== '' && (!isStarted || pending.length + piece.length >= CHUNK_LENGTH)) {
-      yield pending
-      pending = ''
-    }
+    pending += piece
+    if (isStarted && pending.length < MIN_CHUNK_LENGTH) continue
+    yield* sliceText(pending, MAX_CHUNK_LENGTH)
+    pending = ''
     isStarted = true
-    if (piece.length < CHUNK_LENGTH) continue
-    yield* sliceText(piece, CHUNK_LENGTH)
   }
   if (pending !== '') yield pending
 }

@@ -15,15 +15,14 @@ t.test(
       isDatabaseBusy: () => isBusy
     })
     const send = (caller: string) => {
-      const start = (onAnswered?: () => void) => {
+      const start = () => {
         ends.set(caller, 'started')
-        onAnswered?.()
       }
       const refuse = () => {
         ends.set(caller, 'refused')
       }
       if (canStart()) start()
-      else enqueue({ caller, start, refuse, isAbandoned: () => false })
+      else enqueue({ caller, start, refuse, isAnswered: () => true, isAbandoned: () => false })
     }
     const callers = Array.from({ length: 50 }, (_, i) => `caller ${i}`)
     callers.forEach(send)

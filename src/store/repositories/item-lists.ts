@@ -11,13 +11,16 @@ import {
 } from '../../model/items.ts'
 import { createRowMapper } from '../row-mapper.ts'
 import { sumBytes, type ColumnsByName } from './item-rows.ts'
+import { createVersionCache } from './version-cache.ts'
 
 /** Ids per statement while a snapshot is taken. */
 const SNAPSHOT_BATCH_SIZE = 10_000
 /** Items of a snapshot that are read by one statement. */
-const SNAPSHOT_PAGE_SIZE = 500
+const SNAPSHOT_PAGE_SIZE = 250
 /** Counts that are remembered. */
 const MAX_CACHED_COUNTS = 1_000
+/** Snapshots that later requests share while somebody reads them. */
+const MAX_SHARED_SNAPSHOTS = 100
 
 /** Bytes of rows with long texts that are read at once. */
 const READ_BYTES = 512 * 1024
@@ -30,8 +33,8 @@ export interface ListedSize {
 
 /** The ids of a list in its order, as they were at one moment: eight bytes for each item. */
 export interface ListSnapshot {
-  total: number
-  batches: Float64Array[]
+  readonly total: number
+  readonly batches: readonly Float64Array[]
 }
 
 type Condition = keyof ItemFilter | 'after'
@@ -131,7 +134,8 @@ export function createItemLists(
         .where(matches)
     )
   })
-  const cachedCounts = new Map<string, { seq: number; total: number }>()
+  const counts = createVersionCache<number>(MAX_CACHED_COUNTS)
+  const snapshots = createVersionCache<WeakRef<ListSnapshot>>(MAX_SHARED_SNAPSHOTS)
 
   const bindSizes = prepareByConditions((conditions) =>
     prepare(
@@ -216,35 +220,45 @@ export function createItemLists(
      * @param seq the position of the owner's change feed, read before
      */
     async count(ownerId: number, seq: number, filter: ItemFilter = {}): Promise<number> {
-      const key = JSON.stringify([ownerId, filter.parentKey, filter.updatedSince, filter.text])
-      const cached = cachedCounts.get(key)
-      if (cached?.seq === seq) return cached.total
+      const key = toFilterKey(ownerId, filter)
+      const cached = counts.get(key, seq)
+      if (cached !== undefined) return cached
       const { statement, values } = bindCount(ownerId, undefined, filter)
       const [row] = await statement(values)
       const total = Number(row?.total ?? 0)
-      cachedCounts.delete(key)
-      const oldest =
-        cachedCounts.size >= MAX_CACHED_COUNTS ? cachedCounts.keys().next().value : undefined
-      if (oldest !== undefined) cachedCounts.delete(oldest)
-      cachedCounts.set(key, { seq, total })
+      counts.set(key, seq, total)
       return total
     },
 
-    /** Takes down which items a list has at this moment, and their order. */
-    async takeSnapshot(ownerId: number, filter: ItemFilter = {}): Promise<ListSnapshot> {
-      return await snapshot(function* () {
-        const taken: ListSnapshot = { total: 0, batches: [] }
+    /**
+     * Takes down which items a list has at this moment, and their order. Requests that read the
+     * same version of a list at the same time share one snapshot.
+     *
+     * @param seq the position of the owner's change feed, read before
+     */
+    async takeSnapshot(
+      ownerId: number,
+      seq: number,
+      filter: ItemFilter = {}
+    ): Promise<ListSnapshot> {
+      const key = toFilterKey(ownerId, filter)
+      const shared = snapshots.get(key, seq)?.deref()
+      if (shared !== undefined) return shared
+      const taken = await snapshot(function* () {
+        const batches: Float64Array[] = []
         let after: ListPosition | undefined
         while (true) {
           const { statement, values } = bindIds(ownerId, after, filter)
           const rows: RawRow[] = yield statement.bind({ ...values, limit: SNAPSHOT_BATCH_SIZE })
-          taken.batches.push(Float64Array.from(rows, ({ id }) => Number(id)))
-          taken.total += rows.length
+          batches.push(Float64Array.from(rows, ({ id }) => Number(id)))
           const last = rows.at(-1)
-          if (last === undefined || rows.length < SNAPSHOT_BATCH_SIZE) return taken
+          if (last === undefined || rows.length < SNAPSHOT_BATCH_SIZE) break
           after = [String(last[sortColumn.name]), Number(last.id)]
         }
+        return { total: batches.reduce((sum, { length }) => sum + length, 0), batches }
       })
+      snapshots.set(key, seq, new WeakRef(taken))
+      return taken
     },
 
     /**
@@ -260,4 +274,8 @@ export function createItemLists(
       }
     }
   }
+}
+
+function toFilterKey(ownerId: number, { parentKey, updatedSince, text }: ItemFilter): string {
+  return JSON.stringify([ownerId, parentKey, updatedSince, text])
 }
