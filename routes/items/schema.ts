@@ -1,4 +1,5 @@
 import { Type, type TProperties } from '@sinclair/typebox'
+import { toIsoTime } from '../../src/lib/iso-time.ts'
 import { Id, Nullable, Timestamp, toItemTypeName } from '../../src/http/schemas.ts'
 import type { ListedItem } from '../../src/model/items.ts'
 import type { Collection } from '../../src/providers/provider.ts'
@@ -55,6 +56,6 @@ export function toItemResponse(collection: Collection, row: ListedItem) {
     ...collection.toResponse(row),
     source: site === '' ? ('manual' as const) : ('atlassian' as const),
     site: site === '' ? null : site,
-    updated_at: (remoteUpdatedAt ?? updatedAt).toISOString()
+    updated_at: toIsoTime(remoteUpdatedAt ?? updatedAt)
   }
 }

@@ -1,5 +1,6 @@
 import { pino, type Logger } from 'pino'
 import { instanceId } from './instance-id.ts'
+import { toIsoTime } from './iso-time.ts'
 import type { LogDestination } from './log-output.ts'
 import {
   toPlainValue,
@@ -51,7 +52,7 @@ export function createLogger(destination: LogDestination): {
     {
       base: { logger: 'connector', instance: instanceId },
       messageKey: 'message',
-      timestamp: () => `,"timestamp":"${new Date().toISOString()}"`,
+      timestamp: () => `,"timestamp":"${toIsoTime(new Date())}"`,
       formatters: { level: (label) => ({ level: label }) },
       // Runs before pino, which would call getters and proxy traps that throw.
       hooks: {
@@ -81,7 +82,7 @@ export function createLogger(destination: LogDestination): {
         return false
       }
       destination.write(
-        `{"level":"${level}","timestamp":"${new Date().toISOString()}${lineStart}` +
+        `{"level":"${level}","timestamp":"${toIsoTime(new Date())}${lineStart}` +
           `${foreignFields}${ownFields}}\n`
       )
       return true

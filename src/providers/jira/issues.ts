@@ -1,4 +1,5 @@
 import { Type } from '@sinclair/typebox'
+import { toIsoTime } from '../../lib/iso-time.ts'
 import { Nullable } from '../../lib/typebox.ts'
 import type { Collection } from '../provider.ts'
 import { fetchIssues, lookUpIssues } from './issue-fetch.ts'
@@ -39,7 +40,7 @@ export const issues: Collection<typeof issueTable> = {
     status,
     issue_type: issueType,
     assignee,
-    created_at: remoteCreatedAt?.toISOString() ?? null,
+    created_at: remoteCreatedAt ? toIsoTime(remoteCreatedAt) : null,
     url
   }),
   parent: { collection: 'projects', column: 'projectKey', parentColumn: 'key' },
