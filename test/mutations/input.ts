@@ -212,8 +212,8 @@ export const INPUT_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Values of query parameters that no route declares are logged',
     file: 'plugins/logging.ts',
-    find: 'Object.hasOwn(properties, name) && !isSecretName(name) ? value',
-    replace: '!isSecretName(name) ? value',
+    find: 'Object.hasOwn(properties, name) && !isSecretName(name)\n',
+    replace: '!isSecretName(name)\n',
     test: 'test/log/events.test.ts',
     proves: ['T20']
   },

@@ -115,7 +115,7 @@ export const OPERATION_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A handler may run for ever',
     file: 'plugins/time-limit.ts',
-    find: '        end(reply)\n',
+    find: '        if (!hasClosed) end(reply)\n',
     replace: '',
     test: 'test/limits/time-limit.test.ts',
     proves: ['E3']

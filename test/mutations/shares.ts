@@ -24,9 +24,17 @@ export const SHARE_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Any number of reads of one person wait',
     file: 'src/http/fair-gate.ts',
-    find: 'if (person.waiting.length >= maxWaiting) {',
+    find: 'if (person.waiting.length >= maxWaiting && !hasStarted) {',
     replace: 'if (person.waiting.length === Infinity) {',
     test: SHARES,
+    proves: ['T37']
+  },
+  {
+    name: 'A document is cut because other reads of its person wait',
+    file: 'src/http/fair-gate.ts',
+    find: 'if (person.waiting.length >= maxWaiting && !hasStarted) {',
+    replace: 'if (person.waiting.length >= maxWaiting) {',
+    test: 'test/api/whole-lists.test.ts',
     proves: ['T37']
   },
   {
