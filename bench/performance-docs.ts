@@ -184,6 +184,7 @@ ${files.map(buildSection).join('\n')}
     npm run bench:connections -- --save NAME
     npm run bench:start -- --save NAME
     npm run bench:tokens -- --save NAME
+    npm run bench:writers -- --save NAME
     npm run bench:sync -- --save NAME
     npm run docs:performance
 
