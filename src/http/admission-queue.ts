@@ -8,8 +8,11 @@ const MAX_STARTS_PER_SLICE = 16
  * without them, new connections are accepted as rarely as slices begin.
  */
 const ITERATIONS_BETWEEN_SLICES = 32
-/** Started requests without a response; more would only slow each other down. */
-const MAX_STARTED = 10
+/**
+ * Started requests without a response: they share a commit, so that fewer would make each write dearer.
+ * More would only slow each other down.
+ */
+const MAX_STARTED = 64
 /** After this time a request counts no longer: it waits for something else, as a long poll does. */
 const STARTED_MS = 250
 /** How often the queue looks whether requests have been answered or the database has recovered. */
