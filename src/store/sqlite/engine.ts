@@ -97,15 +97,29 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
     write: async (statement) => await groupCommit.commit(() => runQuery(statement())),
     writePrepared: (statement) => groupCommit.commit(() => runStatement(client, statement)),
     prepare(query) {
-      const { sql, bind, bindRows } = compileStatement(query)
-      const statement = client.prepare(sql)
-      const withParams = (params: unknown[]): Statement =>
-        Object.assign({ toSQL: () => ({ sql, params }) }, { [COMPILED_STATEMENT]: statement })
+      let compiled: ReturnType<typeof compile> | undefined
+      const compile = () => {
+        const compiledQuery = compileStatement(query)
+        return { ...compiledQuery, statement: client.prepare(compiledQuery.sql) }
+      }
+      // By the first use: a start would wait for every statement of every route.
+      const getCompiled = () => (compiled ??= compile())
+      const withParams = (params: unknown[]): Statement => {
+        const { sql, statement } = getCompiled()
+        return Object.assign(
+          { toSQL: () => ({ sql, params }) },
+          { [COMPILED_STATEMENT]: statement }
+        )
+      }
       return Object.assign(
-        async (values: Record<string, BindValue>) => statement.all(bind(values)) as RawRow[],
+        async (values: Record<string, BindValue>) => {
+          const { statement, bind } = getCompiled()
+          return statement.all(bind(values)) as RawRow[]
+        },
         {
-          bind: (values: Record<string, BindValue>) => withParams(bind(values)),
-          bindRows: (rows: ReadonlyArray<Record<string, BindValue>>) => withParams(bindRows(rows))
+          bind: (values: Record<string, BindValue>) => withParams(getCompiled().bind(values)),
+          bindRows: (rows: ReadonlyArray<Record<string, BindValue>>) =>
+            withParams(getCompiled().bindRows(rows))
         }
       )
     },
