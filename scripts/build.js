@@ -21,6 +21,10 @@ import { findStaleReason, fingerprintPackages, FINGERPRINT_FILE } from '../src/l
 const ROOT = fileURLToPath(new URL('../', import.meta.url))
 /** Loaded from node_modules: native code, a driver that only PostgreSQL needs, files to serve. */
 const EXTERNAL = ['better-sqlite3', 'pg', '@fastify/swagger-ui']
+const ROOT_PATH = ROOT.replaceAll('\\', '/')
+const ON_DEMAND =
+  /postgres|\/src\/(cli|sandbox|main|store\/(admin|sqlite)|lib\/(outgoing-agent|source-))/
+const SERVICE = /\/(plugins|routes|src\/(app|http))[./]/
 const isStaleOnly = process.argv.includes('--if-stale')
 const isOptional = isStaleOnly || process.argv.includes('--optional')
 
@@ -63,10 +67,15 @@ async function build(rolldown) {
       dir: folder,
       format: 'esm',
       sourcemap: true,
+      comments: false,
       // As deep as src/lib/root-folder.ts, which counts on it.
       chunkFileNames: 'src/chunks/[name].js',
       codeSplitting: {
-        groups: [{ name: nameVendorChunk, debugName: 'vendor', test: /node_modules/ }]
+        groups: [
+          { name: nameVendorChunk, debugName: 'vendor', test: /node_modules/, priority: 2 },
+          { name: 'core', test: isCore, priority: 1 },
+          { name: 'service', test: isService }
+        ]
       }
     })
     removeVendorMaps(join(folder, 'src/chunks'))
@@ -111,12 +120,22 @@ function listAutoloaded() {
     .map((file) => [file.replace(/\.ts$/, ''), file])
 }
 
+/** Whether every start of the service loads a module, and commands may share it. */
+function isCore(id) {
+  const path = id.replaceAll('\\', '/')
+  return path.startsWith(`${ROOT_PATH}src/`) && !ON_DEMAND.test(path) && !SERVICE.test(path)
+}
+
+function isService(id) {
+  return SERVICE.test(id.replaceAll('\\', '/'))
+}
+
 /** Packages get chunks of their own, one for each folder that drizzle-orm has for a driver. */
 function nameVendorChunk(id) {
   const [, name, folder] =
     /.*[\\/]node_modules[\\/]((?:@[^\\/]+[\\/])?[^\\/]+)[\\/]([^\\/]*)/.exec(id) ?? []
-  const isDriver = name === 'drizzle-orm' && !folder.endsWith('.js')
-  return `vendor-${isDriver ? `${name}-${folder}` : name}`.replaceAll(/[\\/@]/g, '-')
+  if (name === 'drizzle-orm') return folder.endsWith('.js') ? 'vendor-drizzle' : `vendor-${folder}`
+  return ['undici', 'commander'].includes(name) ? `vendor-${name}` : 'vendor'
 }
 
 /** Node reads the map of each file that it loads. Those of packages would cost a third of the start. */
