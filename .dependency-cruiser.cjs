@@ -46,11 +46,9 @@ module.exports = {
     ...upward,
     {
       name: 'fastify-only-at-the-edge',
-      comment:
-        'The domain takes plain arguments and returns plain values. ' +
-        '@fastify/env needs an instance, also in commands.',
+      comment: 'The domain takes plain arguments and returns plain values.',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(app|sandbox/|cli/|http/|config/(load|validate))' },
+      from: { path: '^src/', pathNot: '^src/(app|sandbox/|cli/|http/)' },
       to: { path: 'node_modules/(fastify|fastify-plugin|@fastify)/', pathNot: 'proxy-addr' }
     },
     {

@@ -20,7 +20,6 @@ declare module 'fastify' {
 export default fp<PluginOptions>(
   async (app, { env, providers, redactValue }) => {
     const { config, keys, createdKeyFile } = await loadSettings(env, {
-      app,
       providers: providers.all
     })
     app.log.level = config.logLevel

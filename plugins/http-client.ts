@@ -4,7 +4,6 @@ import packageJson from '../package.json' with { type: 'json' }
 import { getCurrentActor } from '../src/lib/actor.ts'
 import { createDeprecationLog, type DeprecationLog } from '../src/lib/deprecations.ts'
 import { createHttpClient, type HttpClient } from '../src/lib/http-client.ts'
-import { createOutgoingAgent } from '../src/lib/outgoing-agent.ts'
 import type { PluginOptions } from '../src/app-options.ts'
 
 declare module 'fastify' {
@@ -19,14 +18,18 @@ declare module 'fastify' {
 export default fp<PluginOptions>(
   async (app, { network, now }) => {
     const { answerTimeoutMs } = app.config
-    const ownAgent = network === undefined ? createOutgoingAgent(app.config) : undefined
-    if (ownAgent !== undefined) app.addHook('onClose', () => ownAgent.destroy())
+    let ownAgent: Promise<Dispatcher> | undefined
+    app.addHook('onClose', async () => await (await ownAgent)?.destroy())
+    const openAgent = async () => {
+      const { createOutgoingAgent } = await import('../src/lib/outgoing-agent.ts')
+      return createOutgoingAgent(app.config)
+    }
     const deprecations = createDeprecationLog(now)
     app.decorate('deprecations', deprecations)
     app.decorate(
       'httpClient',
       createHttpClient({
-        network: network ?? (ownAgent as Dispatcher),
+        network: network ?? (async () => await (ownAgent ??= openAgent())),
         responseTimeoutMs: answerTimeoutMs,
         now,
         userAgent: `${packageJson.name}/${packageJson.version}`,

@@ -2,7 +2,7 @@ import { SerializerSelector } from '@fastify/fast-json-stringify-compiler'
 import fp from 'fastify-plugin'
 import { createLazyCompiler } from '../src/http/compile-cache.ts'
 
-const compile = SerializerSelector()({}, {})
+const compile = SerializerSelector()({}, { ajv: { meta: false } })
 const lazySerializer = createLazyCompiler((schema) =>
   compile({ schema, method: '', url: '', httpStatus: '' })
 )

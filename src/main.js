@@ -2,6 +2,8 @@
 import { fileURLToPath } from 'node:url'
 import { findStaleReason } from './lib/build-age.js'
 
+const STALE_REPORT_DELAY_MS = 2_000
+
 const [major = 0, minor = 0] = process.versions.node.split('.').map(Number)
 
 if (major < 22 || (major === 22 && minor < 19)) {
@@ -18,14 +20,22 @@ if (process.pid === 1) {
   process.once('SIGTERM', () => process.exit(143))
 }
 
-// Stack traces name lines of the source. A build that is older than its sources says so.
 if (import.meta.url.endsWith('/dist/main.js')) {
-  process.setSourceMapsEnabled(true)
-  const reason = findStaleReason(fileURLToPath(new URL('../', import.meta.url)))
-  if (reason !== undefined) console.error(`Note: ${reason}. Run "npm run build".`)
+  const { nameSourcesInStacks } = await import('./lib/source-maps.ts')
+  nameSourcesInStacks()
+  // After the start, which it would delay; a short command reports it at its end.
+  setTimeout(reportStaleBuild, STALE_REPORT_DELAY_MS).unref()
+  process.once('exit', reportStaleBuild)
 } else {
   await import('./lib/source-loader.js')
 }
 
 const { runCli } = await import('./cli/index.ts')
 process.exitCode = await runCli(process.argv.slice(2))
+
+/** A build that is older than its sources says so, once. */
+function reportStaleBuild() {
+  process.off('exit', reportStaleBuild)
+  const reason = findStaleReason(fileURLToPath(new URL('../', import.meta.url)))
+  if (reason !== undefined) console.error(`Note: ${reason}. Run "npm run build".`)
+}

@@ -35,6 +35,7 @@ export const serve = defineCommand({
       }
     })
     const app = await startApp(log, listenForReloadSignal())
+    log.isSynchronous = app.config.logSync
     log.onRecovered = (count) => {
       app.log.warn(
         { event: 'log_lines_dropped', dropped_lines: count },

@@ -22,6 +22,7 @@ export interface Config extends Exposure {
   port: number
   logLevel: string
   logClientAddress: ClientAddressMode
+  logSync: boolean
   databaseUrl: string
   /** How to open that database. */
   database: Omit<EngineOptions, 'onAvailabilityChange' | 'onMigrated' | 'itemTables'>
@@ -109,6 +110,7 @@ export function toConfig(
     port: env.PORT,
     logLevel: LOG_LEVELS[env.LOG_LEVEL.toUpperCase()] ?? 'info',
     logClientAddress: env.LOG_CLIENT_ADDRESS as ClientAddressMode,
+    logSync: isTrue(env.LOG_SYNC),
     databaseUrl: env.INTEGRATION_DB_URL,
     database: {
       autoMigrate: isTrue(env.DB_AUTO_MIGRATE),

@@ -1,4 +1,3 @@
-import Fastify, { type FastifyInstance } from 'fastify'
 import { builtInProviders } from '../providers/index.ts'
 import type { Provider } from '../providers/provider.ts'
 import { loadKeys, resolveKeySource, type LoadedKeys } from '../vault/source.ts'
@@ -11,8 +10,6 @@ import { createEnvSchema, listSettings } from './schema.ts'
 import { validateEnv } from './validate.ts'
 
 export interface LoadOptions {
-  /** The server that keeps the validated environment; a command has none. */
-  app?: FastifyInstance
   providers?: readonly Provider[]
 }
 
@@ -31,12 +28,12 @@ export interface LoadedSettings {
  */
 export async function loadSettings(
   env: NodeJS.ProcessEnv,
-  { app = Fastify(), providers = builtInProviders }: LoadOptions = {}
+  { providers = builtInProviders }: LoadOptions = {}
 ): Promise<LoadedSettings> {
   const schema = createEnvSchema(providers)
   const settings = listSettings(schema)
   const resolved = resolveSettings(env, settings, providers)
-  const { values, problems } = await validateEnv(app, schema, resolved)
+  const { values, problems } = validateEnv(schema, resolved)
   const configuredKeys = await loadConfiguredKeys(resolved)
   const insecurities = findInsecurities(resolved, providers)
   const typos = describeTypos(env, settings, providers)
@@ -107,7 +104,7 @@ async function loadSomeSettings(
   const schema = createEnvSchema(builtInProviders)
   const settings = listSettings(schema).filter((name) => names.test(name))
   const resolved = resolveSettings(env, settings, builtInProviders)
-  const { values, problems } = await validateEnv(Fastify(), schema, resolved)
+  const { values, problems } = validateEnv(schema, resolved)
   const typos = describeTypos(env, settings, builtInProviders)
   // With a misspelt INTEGRATION_DB_URL, a command would work on the default database.
   const isTypoFatal = resolved.sources.INTEGRATION_DB_URL === undefined

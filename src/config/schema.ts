@@ -53,6 +53,13 @@ export const SERVICE_SETTINGS = {
     { pattern: '^(full|network|none)$' },
     'network'
   ),
+  LOG_SYNC: textSetting(
+    'must be true or false',
+    'true writes each log line before the program goes on; false writes the lines of a few milliseconds ' +
+      'together (docs/operations/logs.md#what-a-crash-loses).',
+    { format: 'flag' },
+    'false'
+  ),
   SHUTDOWN_DELAY: integerSetting(
     'Seconds for which a stopping service reports 503 on /healthz and still accepts requests. ' +
       'Default: 3 in production, else 0.',

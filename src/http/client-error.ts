@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from './status-codes.ts'
 import type { Socket } from 'node:net'
 import { AppError } from '../lib/errors.ts'
 import { getHttpStatus, toProblem } from './problem.ts'

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from './status-codes.ts'
 import { SYNC_STATES } from '../model/states.ts'
 import { AS_OF_DESCRIPTION, SYNC_STATE_DESCRIPTION, TOTAL_DESCRIPTION } from './schemas.ts'
 

@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { STATUS_CODES } from './status-codes.ts'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { AppError, HttpErrorCode } from '../lib/errors.ts'
 import { escapeHtml, PAGE_HEADERS, renderPage } from './html.ts'

@@ -1,4 +1,4 @@
-import { request, type Dispatcher } from 'undici'
+import type { Dispatcher } from 'undici'
 import { AppError } from './errors.ts'
 import { parseRetryAfterMs } from './retry-after.ts'
 
@@ -46,7 +46,8 @@ export type HttpClient = (request: HttpRequest) => Promise<HttpResponse>
 const MAX_RESPONSE_BYTES = 32 * 1024 * 1024
 
 export interface HttpClientSettings {
-  network: Dispatcher
+  /** The connections; made by the first call if it is a function. */
+  network: Dispatcher | (() => Promise<Dispatcher>)
   /** From sending the request to the last byte of the body, in ms. */
   responseTimeoutMs: number
   /** Milliseconds since the epoch. */
@@ -84,8 +85,10 @@ export function createHttpClient({
     const timeoutSignal = AbortSignal.timeout(Math.min(timeoutMs, responseTimeoutMs))
     let response: Dispatcher.ResponseData | undefined
     try {
+      // A megabyte of code that a start would wait for.
+      const { request } = await import('undici')
       response = await request(url, {
-        dispatcher: network,
+        dispatcher: typeof network === 'function' ? await network() : network,
         method,
         headers: {
           accept: 'application/json',

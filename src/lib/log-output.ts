@@ -1,10 +1,15 @@
-import { fstatSync, write as writeDescriptor, writeSync } from 'node:fs'
+import { fstatSync, writeSync } from 'node:fs'
 
 /** What waits while nobody reads, in characters: half a minute of 1,000 requests a second. */
 const MAX_PENDING_CHARS = 8 * 1024 * 1024
 /** Lines are joined up to this length, because each write is a system call. */
 const BATCH_CHARS = 64 * 1024
 const RETRY_INTERVAL_MS = 1_000
+/**
+ * Lines wait for the end of the turn of the event loop, and no longer than this for the next line: what
+ * a kill may lose is bounded by 10 ms (docs/operations/logs.md#what-a-crash-loses).
+ */
+const MAX_WAIT_MS = 5
 
 /** Writes a text and calls back with how many of its bytes are written, and why not more. */
 export type LogSink = (text: Buffer, done: (error: Error | null, byteCount: number) => void) => void
@@ -20,6 +25,8 @@ export interface LogOutput extends LogDestination {
   readonly droppedCount: number
   /** Is called with the number of discarded lines when lines can be written again. */
   onRecovered: (droppedCount: number) => void
+  /** Whether each line is written before the next statement of the program, unless others wait. */
+  isSynchronous: boolean
   /**
    * Waits until everything is written, at most for a time in ms.
    *
@@ -49,6 +56,7 @@ export function createLogOutput({
   let droppedCount = 0
   let reportedCount = 0
   let isScheduled = false
+  let scheduledAt = 0
   let onEmpty = (): void => {}
 
   const output: LogOutput = {
@@ -56,12 +64,17 @@ export function createLogOutput({
       return droppedCount
     },
     onRecovered: () => {},
+    isSynchronous: false,
     write(line) {
       if (pendingChars + line.length > maxPendingChars) {
         droppedCount++
         return
       }
       pendingChars += line.length
+      if (output.isSynchronous && current === undefined && queue.length === 0) {
+        writeNow(line)
+        return
+      }
       const last = queue.at(-1)
       if (last === undefined || last.text.length > BATCH_CHARS) {
         queue.push({ text: line, lineCount: 1 })
@@ -69,8 +82,14 @@ export function createLogOutput({
         last.text += line
         last.lineCount++
       }
-      if (current !== undefined || isScheduled) return
+      if (current !== undefined) return
+      const now = performance.now()
+      if (isScheduled) {
+        if (now - scheduledAt > MAX_WAIT_MS) writeNext()
+        return
+      }
       isScheduled = true
+      scheduledAt = now
       // With the lines of other requests that end in this turn of the event loop.
       setImmediate(writeNext)
     },
@@ -109,6 +128,19 @@ export function createLogOutput({
     if (current !== undefined) writeBytes(Buffer.from(current.text))
   }
 
+  /** What the reader does not take now is written later, as without this. */
+  function writeNow(line: string): void {
+    const bytes = Buffer.from(line)
+    let offset = 0
+    try {
+      while (offset < bytes.length) offset += writeSync(1, bytes, offset)
+      pendingChars -= line.length
+    } catch {
+      current = { text: line, lineCount: 1 }
+      writeBytes(bytes.subarray(offset))
+    }
+  }
+
   function writeBytes(bytes: Buffer): void {
     sink(bytes, (error, byteCount) => {
       if (error === null) {
@@ -144,8 +176,6 @@ function writeAllSync(bytes: Buffer): void {
  */
 function createStdoutSink(): LogSink {
   const status = fstatSync(1)
-  // A thread that writes to a regular file waits for the disk only. One that wrote to a pipe would
-  // wait for its reader, and the process could not end before it.
   if (status.isFile()) return writeToFile
   const { stdout } = process
   // Terminals stop on Ctrl-S. There is no public way to this flag.
@@ -160,15 +190,17 @@ function createStdoutSink(): LogSink {
   }
 }
 
-function writeToFile(
-  text: Buffer,
-  done: (error: Error | null, byteCount: number) => void,
-  offset = 0
-): void {
-  writeDescriptor(1, text, offset, text.length - offset, null, (error, byteCount) => {
-    const written = offset + byteCount
-    if (error !== null) done(error, offset)
-    else if (written < text.length) writeToFile(text, done, written)
-    else done(null, written)
-  })
+/**
+ * The kernel copies the batch into its cache. A thread would do so later, perhaps too late: of a process
+ * that was killed on a busy machine, lines of 180 ms were missing.
+ */
+function writeToFile(text: Buffer, done: (error: Error | null, byteCount: number) => void): void {
+  let offset = 0
+  try {
+    while (offset < text.length) offset += writeSync(1, text, offset)
+  } catch (error) {
+    done(error as Error, offset)
+    return
+  }
+  done(null, offset)
 }

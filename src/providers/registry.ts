@@ -18,7 +18,9 @@ export interface ProviderRegistry {
 
 /** `projects, issues and pages` */
 export function formatList(words: readonly string[]): string {
-  return new Intl.ListFormat('en-GB').format(words)
+  // Not Intl.ListFormat, which loads 2 MB of locale data.
+  const first = words.slice(0, -1).join(', ')
+  return [...(first === '' ? [] : [first]), ...words.slice(-1)].join(' and ')
 }
 
 /** @param all the products; the first is the fallback */

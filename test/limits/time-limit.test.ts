@@ -4,9 +4,12 @@ import { connect, type AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import { SMALL_SANDBOX } from '../auth/helper.ts'
+import { storePages } from '../api/list-filler.ts'
 import { Browser, buildAppWithSandbox, buildTestApp, waitFor } from '../helper.ts'
 import type { TestContext } from '../types.ts'
 
+/** A list of so many pages fills the buffers of a connection whose client does not read. */
+const PAGE_COUNT = 40_000
 const OPEN = { access: 'open' } as const
 
 /** Lets five minutes pass on the clock that measures durations, in this process. */
@@ -97,3 +100,33 @@ t.test(
     stream.destroy()
   }
 )
+
+for (const [name, path] of [
+  ['A whole list', '/confluence/pages/1'],
+  ['An export', '/users/1/export']
+] as const) {
+  t.test(`${name} that a client reads for five minutes is complete`, async (t) => {
+    const { app } = await buildTestApp(t)
+    await app.store.users.findOrCreate('ada@example.com', null)
+    await storePages(app, PAGE_COUNT)
+    let hasArrived = false
+    app.get('/never', { config: OPEN }, async () => {
+      hasArrived = true
+      await new Promise(() => {})
+    })
+    await app.listen({ port: 0, host: '127.0.0.1' })
+    const base = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+    const [response] = (await once(get(`${base}${path}`), 'response')) as [IncomingMessage]
+    t.equal(response.statusCode, 200)
+    const never = fetch(`${base}/never`)
+    await waitFor(() => hasArrived)
+    passFiveMinutes(t)
+    // The one timer has looked at both.
+    t.equal((await never).status, 503)
+    t.ok(app.countOpenRequests() > 0, 'the response is still being sent')
+    let text = ''
+    for await (const chunk of response) text += String(chunk)
+    JSON.parse(text)
+    t.equal(text.split('"page_id":').length - 1, PAGE_COUNT)
+  })
+}

@@ -114,9 +114,9 @@ export const WEB_MUTATIONS: readonly Mutation[] = [
   {
     name: 'Calls to Atlassian follow redirects',
     file: 'src/lib/http-client.ts',
-    find: '        dispatcher: network,\n',
+    find: "        dispatcher: typeof network === 'function' ? await network() : network,\n",
     replace:
-      '        dispatcher: network.compose(\n' +
+      "        dispatcher: (typeof network === 'function' ? await network() : network).compose(\n" +
       "          (await import('undici')).interceptors.redirect({ maxRedirections: 2 })\n" +
       '        ),\n',
     test: 'test/connections/outbound-redirects.long.ts',

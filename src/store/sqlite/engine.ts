@@ -14,21 +14,18 @@ import {
   NEWER_VERSION_MESSAGE,
   type Engine,
   type EngineOptions,
-  type RawRow,
-  type Statement,
-  type BindValue,
   type TransactionScript
 } from '../engine.ts'
 import {
   createBatch,
   getDriverErrorCode,
   countMigrationsAfter,
-  readLatestMigration,
-  compileStatement
+  readLatestMigration
 } from '../prepared.ts'
 import { notWritableMessage, watchDatabaseFile } from './database-file.ts'
 import { assertLocalFile } from './file-system.ts'
 import { createGroupCommit } from './group-commit.ts'
+import { prepareOnUse, runStatement } from './statements.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/sqlite/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
@@ -96,19 +93,7 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
     tables,
     write: async (statement) => await groupCommit.commit(() => runQuery(statement())),
     writePrepared: (statement) => groupCommit.commit(() => runStatement(client, statement)),
-    prepare(query) {
-      const { sql, bind, bindRows } = compileStatement(query)
-      const statement = client.prepare(sql)
-      const withParams = (params: unknown[]): Statement =>
-        Object.assign({ toSQL: () => ({ sql, params }) }, { [COMPILED_STATEMENT]: statement })
-      return Object.assign(
-        async (values: Record<string, BindValue>) => statement.all(bind(values)) as RawRow[],
-        {
-          bind: (values: Record<string, BindValue>) => withParams(bind(values)),
-          bindRows: (rows: ReadonlyArray<Record<string, BindValue>>) => withParams(bindRows(rows))
-        }
-      )
-    },
+    prepare: (query) => prepareOnUse(client, query),
     transaction,
     chainedTransaction: async (chain, script) =>
       await groupCommit.commit((link) => runScript(client, script(db, link)), chain),
@@ -156,24 +141,10 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
   }
 }
 
-/** Marks a statement that is already compiled. */
-const COMPILED_STATEMENT = Symbol('compiled')
-
 function runScript<T>(client: Driver.Database, script: TransactionScript<T>): T {
   let next = script.next()
   while (next.done !== true) next = script.next(runStatement(client, next.value))
   return next.value
-}
-
-function runStatement(
-  client: Driver.Database,
-  statement: Statement & { [COMPILED_STATEMENT]?: Driver.Statement }
-): RawRow[] {
-  const { sql, params } = statement.toSQL()
-  const compiled = statement[COMPILED_STATEMENT] ?? client.prepare(sql)
-  if (compiled.reader) return compiled.all(params) as RawRow[]
-  compiled.run(params)
-  return []
 }
 
 /** The part of Drizzle's synchronous queries that is used here. */
