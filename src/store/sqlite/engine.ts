@@ -15,9 +15,7 @@ import {
   type Engine,
   type EngineOptions,
   type RawRow,
-  type Statement,
-  type BindValue,
-  type TransactionScript
+  type BindValue
 } from '../engine.ts'
 import {
   createBatch,
@@ -29,6 +27,7 @@ import {
 import { notWritableMessage, watchDatabaseFile } from './database-file.ts'
 import { assertLocalFile } from './file-system.ts'
 import { createGroupCommit } from './group-commit.ts'
+import { createStatementRunner } from './statements.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/sqlite/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
@@ -79,8 +78,9 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
   const file = watchDatabaseFile(path === IN_MEMORY ? undefined : path)
   let isTruncationPending = false
 
+  const { runScript, runStatement, toStatement } = createStatementRunner(client)
   const groupCommit = createGroupCommit(client, {
-    runScript: (script) => runScript(client, script),
+    runScript,
     assertInPlace: file.assertInPlace,
     isBusy: (error) => getSqliteErrorCode(error)?.startsWith('SQLITE_BUSY') === true,
     toAppError: (error) => toAppError(error, getSqliteErrorCode(error)),
@@ -89,31 +89,30 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
   })
 
   const transaction: Engine['transaction'] = async (script) =>
-    await groupCommit.commit(() => runScript(client, script(db)))
+    await groupCommit.commit(() => runScript(script(db)))
 
   return {
     db,
     tables,
     write: async (statement) => await groupCommit.commit(() => runQuery(statement())),
-    writePrepared: (statement) => groupCommit.commit(() => runStatement(client, statement)),
+    writePrepared: (statement) => groupCommit.commit(() => runStatement(statement)),
     prepare(query) {
       const { sql, bind, bindRows } = compileStatement(query)
       const statement = client.prepare(sql)
-      const withParams = (params: unknown[]): Statement =>
-        Object.assign({ toSQL: () => ({ sql, params }) }, { [COMPILED_STATEMENT]: statement })
       return Object.assign(
         async (values: Record<string, BindValue>) => statement.all(bind(values)) as RawRow[],
         {
-          bind: (values: Record<string, BindValue>) => withParams(bind(values)),
-          bindRows: (rows: ReadonlyArray<Record<string, BindValue>>) => withParams(bindRows(rows))
+          bind: (values: Record<string, BindValue>) => toStatement(statement, bind(values)),
+          bindRows: (rows: ReadonlyArray<Record<string, BindValue>>) =>
+            toStatement(statement, bindRows(rows))
         }
       )
     },
     transaction,
     chainedTransaction: async (chain, script) =>
-      await groupCommit.commit((link) => runScript(client, script(db, link)), chain),
+      await groupCommit.commit((link) => runScript(script(db, link)), chain),
     batch: createBatch(transaction),
-    snapshot: async (script) => client.transaction(() => runScript(client, script())).deferred(),
+    snapshot: async (script) => client.transaction(() => runScript(script())).deferred(),
     nowPlus: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
     newId: () => sql`null`,
     contains: (column, text) => sql`instr(lower(${column}), ${text}) > 0`,
@@ -154,26 +153,6 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
         })
       })
   }
-}
-
-/** Marks a statement that is already compiled. */
-const COMPILED_STATEMENT = Symbol('compiled')
-
-function runScript<T>(client: Driver.Database, script: TransactionScript<T>): T {
-  let next = script.next()
-  while (next.done !== true) next = script.next(runStatement(client, next.value))
-  return next.value
-}
-
-function runStatement(
-  client: Driver.Database,
-  statement: Statement & { [COMPILED_STATEMENT]?: Driver.Statement }
-): RawRow[] {
-  const { sql, params } = statement.toSQL()
-  const compiled = statement[COMPILED_STATEMENT] ?? client.prepare(sql)
-  if (compiled.reader) return compiled.all(params) as RawRow[]
-  compiled.run(params)
-  return []
 }
 
 /** The part of Drizzle's synchronous queries that is used here. */
