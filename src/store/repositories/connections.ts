@@ -1,9 +1,10 @@
-import { aliasedTable, and, eq, exists, ne, or, sql, type SQL } from 'drizzle-orm'
+import { aliasedTable, and, eq, exists, ne, or, sql } from 'drizzle-orm'
 import type { AuditLog, AuditEntry } from './audit-log.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import type { Grant, GrantRepository } from './grants.ts'
 import type { StateChange, ConnectionHistory } from './connection-history.ts'
 import { createConnectionScheduleMethods } from './connection-schedule.ts'
+import { createConnectionSelect, type ConnectionRow } from './connection-select.ts'
 import {
   ALTERED_STATE,
   createSigningKeyCheck,
@@ -42,17 +43,10 @@ export function createConnectionRepository(
     prepare
   } = engine
   const assertSigningKeysPresent = createSigningKeyCheck(engine, signer)
-  const selectWithGrants = () =>
-    db
-      .select({ connection: connections, grant: grants })
-      .from(connections)
-      .innerJoin(grants, eq(connections.grantId, grants.id))
+  const select = createConnectionSelect(engine)
   const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) =>
     sql.placeholder(name)
   )
-  const selectOne = selectWithGrants()
-    .where(and(eq(connections.userId, user as never), eq(connections.provider, product as never)))
-    .prepare()
   const others = aliasedTable(connections, 'others')
   const selectOtherScopes = prepare(
     db
@@ -78,10 +72,7 @@ export function createConnectionRepository(
       )
   )
 
-  const toConnectionWithGrant = ({
-    connection,
-    grant
-  }: Awaited<ReturnType<typeof selectWithGrants>>[number]): ConnectionWithGrant =>
+  const toConnectionWithGrant = ({ connection, grant }: ConnectionRow): ConnectionWithGrant =>
     isConnectionAuthentic(signer, connection)
       ? {
           connection: { ...toConnection(connection), isAuthentic: true },
@@ -101,8 +92,8 @@ export function createConnectionRepository(
         }
 
   /** @throws AppError `vault_key_missing` if this instance lacks the key that signed one */
-  async function selectList(where: SQL): Promise<ConnectionWithGrant[]> {
-    const rows = await selectWithGrants().where(where).orderBy(connections.id)
+  async function selectList(...query: Parameters<typeof select>): Promise<ConnectionWithGrant[]> {
+    const rows = await select(...query)
     await assertSigningKeysPresent(rows)
     return rows.map(toConnectionWithGrant)
   }
@@ -110,18 +101,15 @@ export function createConnectionRepository(
   return {
     /** @throws AppError `vault_key_missing` if this instance lacks the key that signed it */
     async get(userId: number, provider: string): Promise<ConnectionWithGrant | undefined> {
-      const [row] = await selectOne.execute({ userId, provider })
-      if (row === undefined) return undefined
-      await assertSigningKeysPresent([row])
-      return toConnectionWithGrant(row)
+      return (await selectList('one', { userId, provider }))[0]
     },
 
     async list(userId: number): Promise<ConnectionWithGrant[]> {
-      return await selectList(eq(connections.userId, userId))
+      return await selectList('byUser', { userId })
     },
 
     async listByGrant(grantId: string): Promise<ConnectionWithGrant[]> {
-      return await selectList(eq(connections.grantId, grantId))
+      return await selectList('byGrant', { grantId })
     },
 
     /**
