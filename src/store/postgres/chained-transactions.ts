@@ -36,7 +36,8 @@ export interface ChainedTransactionOptions {
 /**
  * Runs transactions that append to a chain. While one transaction runs, further ones wait; then
  * those that wait run in one transaction, which takes the lock of the chain once and commits once.
- * Each is a unit with its own savepoint, so that one that fails is undone alone.
+ * If one of them fails, they run again, each as a unit with its own savepoint, so that one that fails
+ * is undone alone.
  */
 export function createChainedTransactions(options: ChainedTransactionOptions) {
   const { pool, runScript, limitWriters } = options
@@ -58,20 +59,30 @@ export function createChainedTransactions(options: ChainedTransactionOptions) {
     if (units.length === 0) return
     const outcomes: Outcome[] = []
     let takenCount = units.length
-    const failure = await pool
-      .transaction(
-        async (query) => {
-          takenCount = await runUnits(query, units, outcomes)
-        },
-        'repeatable read',
-        // LOCK TABLE takes no snapshot, so the transaction's snapshot is taken after the lock is
-        // granted.
-        `lock table "${chain.lockTable}" in exclusive mode`
-      )
-      .then(
-        () => undefined,
-        (error: unknown) => ({ error })
-      )
+    let hasFailedUnit = false
+    const runTransaction = async (hasSavepoints: boolean) =>
+      await pool
+        .transaction(
+          async (query) => {
+            takenCount = await runUnits(query, units, outcomes, hasSavepoints, () => {
+              hasFailedUnit = true
+            })
+          },
+          'repeatable read',
+          // LOCK TABLE takes no snapshot, so the transaction's snapshot is taken after the lock is
+          // granted.
+          `lock table "${chain.lockTable}" in exclusive mode`
+        )
+        .then(
+          () => undefined,
+          (error: unknown) => ({ error })
+        )
+    // Hardly any unit fails, and savepoints would be a statement more for each.
+    let failure = await runTransaction(false)
+    if (hasFailedUnit && units.length > 1) {
+      outcomes.length = 0
+      failure = await runTransaction(true)
+    }
     queue.unshift(...units.slice(takenCount))
     for (const [i, unit] of units.slice(0, takenCount).entries()) {
       settle(unit, outcomes[i]?.failure ?? failure, outcomes[i])
@@ -81,28 +92,34 @@ export function createChainedTransactions(options: ChainedTransactionOptions) {
   /**
    * Adds how each unit ended. Throws if nothing can be committed.
    *
+   * @param hasSavepoints whether a unit that fails is undone alone; otherwise all are
+   * @param onFailedUnit called if all are undone because of one
    * @returns how many units were run; the others have to wait for the next transaction
    */
   async function runUnits(
     query: RunQuery,
     units: readonly Unit[],
-    outcomes: Outcome[]
+    outcomes: Outcome[],
+    hasSavepoints: boolean,
+    onFailedUnit: () => void
   ): Promise<number> {
     const [{ chain }] = units as [Unit]
     const link: ChainLink<unknown> = { state: await runScript(query, chain.open()) }
     const endsAt = performance.now() + MAX_DURATION_MS
-    let hasSavepoint = false
     for (const { script } of units) {
       if (outcomes.length > 0 && performance.now() > endsAt) break
-      if (units.length > 1) {
-        await query({ text: `${hasSavepoint ? 'release unit; ' : ''}savepoint unit` })
-        hasSavepoint = true
+      if (hasSavepoints) {
+        await query({ text: `${outcomes.length > 0 ? 'release unit; ' : ''}savepoint unit` })
       }
       const { state } = link
       try {
         outcomes.push({ result: await runScript(query, script(link)) })
       } catch (error) {
-        if (!hasSavepoint || isConnectionError(error)) throw error
+        if (isConnectionError(error)) throw error
+        if (!hasSavepoints) {
+          onFailedUnit()
+          throw error
+        }
         await query({ text: 'rollback to savepoint unit' })
         link.state = state
         outcomes.push({ failure: { error } })

@@ -37,7 +37,8 @@ export function createAuditLog(
   getActor: () => Actor,
   signer: Signer
 ) {
-  const { headColumns, runAppending, observe } = createAuditAppender(engine, now, getActor, signer)
+  const appender = createAuditAppender(engine, now, getActor, signer)
+  const { headColumns, runAppending, observe } = appender
   const {
     db,
     tables: { audit, auditHead }
@@ -193,6 +194,7 @@ export function createAuditLog(
         purged += batchCount
       ) {
         batchCount = await runAppending(function* (tx, link, append) {
+          yield* appender.insertPending(link)
           const { seq, hash, prunedSeq, stored, foreignHeadEntry } = link.state
           const [firstKept] = yield tx
             .select({ seq: sql`min(${audit.seq})`.as('seq') })
