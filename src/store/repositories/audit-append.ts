@@ -17,6 +17,7 @@ import {
   type Database,
   type Engine,
   type SharedChain,
+  type Statement,
   type TransactionScript
 } from '../engine.ts'
 import { createRowMapper, toPlaceholders } from '../row-mapper.ts'
@@ -151,22 +152,26 @@ export function createAuditAppender(
       }
     },
 
-    *close({ stored, seq, hash, prunedSeq, prunedHash, pendingRows }) {
-      if (seq === (stored?.seq ?? 0)) return
-      yield* insertRows(pendingRows)
+    close({ stored, seq, hash, prunedSeq, prunedHash, pendingRows }) {
+      if (seq === (stored?.seq ?? 0)) return []
       const ends = { seq, hash, prunedSeq, prunedHash }
       const writeHead = stored === undefined ? insertHead : updateHead
-      yield writeHead.bind({ ...ends, signature: signHead(signer, ends) })
+      return [
+        ...bindInserts(pendingRows),
+        writeHead.bind({ ...ends, signature: signHead(signer, ends) })
+      ]
     }
   }
 
-  function* insertRows(rows: readonly ChainedRow[]): TransactionScript<void> {
+  function bindInserts(rows: readonly ChainedRow[]): Statement[] {
+    const statements: Statement[] = []
     let count = 0
     for (const { size, insert } of insertsBySize) {
       for (; rows.length - count >= size; count += size) {
-        yield insert.bindRows(rows.slice(count, count + size).map((row) => ({ ...row })))
+        statements.push(insert.bindRows(rows.slice(count, count + size).map((row) => ({ ...row }))))
       }
     }
+    return statements
   }
 
   /**
@@ -231,12 +236,15 @@ export function createAuditAppender(
   })
 
   /** Runs a transaction that appends to the chain, and announces the new end. */
-  async function runAppending<T>(script: AppendingScript<T>): Promise<T> {
+  async function runAppending<T>(script: AppendingScript<T>, isIndependent = false): Promise<T> {
     const actor = getActor()
-    const { result, anchor } = await chainedTransaction(chain, (tx, link: ChainLink<OpenChain>) =>
-      script(tx, link, (entries, isHeadTrusted) =>
-        appendEntries(link, actor, entries, isHeadTrusted)
-      )
+    const { result, anchor } = await chainedTransaction(
+      chain,
+      (tx, link: ChainLink<OpenChain>) =>
+        script(tx, link, (entries, isHeadTrusted) =>
+          appendEntries(link, actor, entries, isHeadTrusted)
+        ),
+      isIndependent
     )
     if (anchor !== undefined) {
       if (anchor.count > latest.count) latest = anchor
@@ -252,7 +260,7 @@ export function createAuditAppender(
 
     /** Inserts what other transactions of the same commit have appended, for one that reads the rows. */
     *insertPending(link: ChainLink<OpenChain>): TransactionScript<void> {
-      yield* insertRows(link.state.pendingRows)
+      for (const statement of bindInserts(link.state.pendingRows)) yield statement
       link.state = { ...link.state, pendingRows: [] }
     },
 

@@ -119,7 +119,7 @@ export function createUserRepository(
         const concurrent = toFirst(yield selectByEmailKey.bind({ key: emailKey }))
         if (concurrent === undefined) throw new Error('A user disappeared between two statements')
         return { user: concurrent, created: false }
-      })
+      }, true)
     },
 
     deleteStatement:

@@ -81,6 +81,7 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
   const { runScript, runStatement, toStatement } = createStatementRunner(client)
   const groupCommit = createGroupCommit(client, {
     runScript,
+    runStatement,
     assertInPlace: file.assertInPlace,
     isBusy: (error) => getSqliteErrorCode(error)?.startsWith('SQLITE_BUSY') === true,
     toAppError: (error) => toAppError(error, getSqliteErrorCode(error)),
