@@ -34,7 +34,7 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A write that fails on PostgreSQL leaves a gap in the audit trail',
     file: 'src/store/postgres/chained-transactions.ts',
-    find: '        link.state = state\n',
+    find: '      link.state = state\n',
     replace: '',
     test: 'test/store/postgres.long.ts',
     proves: ['D2']

@@ -1,4 +1,4 @@
-import { aliasedTable, and, eq, exists, ne, or, sql } from 'drizzle-orm'
+import { aliasedTable, and, eq, exists, ne, or, sql, type SQL } from 'drizzle-orm'
 import type { AuditLog, AuditEntry } from './audit-log.ts'
 import type { Engine, StatementBuilder } from '../engine.ts'
 import type { Grant, GrantRepository } from './grants.ts'
@@ -17,6 +17,7 @@ import type {
   ConnectionUpdate,
   ConnectionWithGrant
 } from './connection-types.ts'
+import { selectFirstUserId } from './users.ts'
 import type { Signer } from '../../model/signer.ts'
 import type { Site } from '../../model/site.ts'
 import { combineStates, type LocalState } from '../../model/states.ts'
@@ -39,38 +40,41 @@ export function createConnectionRepository(
 ) {
   const {
     db,
-    tables: { connections, grants },
+    tables: { connections, grants, users },
     prepare
   } = engine
   const assertSigningKeysPresent = createSigningKeyCheck(engine, signer)
   const select = createConnectionSelect(engine)
-  const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) =>
-    sql.placeholder(name)
-  )
   const others = aliasedTable(connections, 'others')
-  const selectOtherScopes = prepare(
-    db
-      .select({ scopes: grants.scopes })
-      .from(connections)
-      .innerJoin(grants, eq(connections.grantId, grants.id))
-      .where(
-        and(
-          eq(connections.userId, user as never),
-          eq(grants.clientId, client as never),
-          exists(
-            db
-              .select({ id: others.id })
-              .from(others)
-              .where(
-                and(
-                  eq(others.grantId, grants.id),
-                  or(ne(others.userId, user as never), ne(others.provider, product as never))
+  const prepareOtherScopes = (user: SQL) =>
+    prepare(
+      db
+        .select({ scopes: grants.scopes })
+        .from(connections)
+        .innerJoin(grants, eq(connections.grantId, grants.id))
+        .where(
+          and(
+            eq(connections.userId, user),
+            eq(grants.clientId, sql`${sql.placeholder('clientId')}`),
+            exists(
+              db
+                .select({ id: others.id })
+                .from(others)
+                .where(
+                  and(
+                    eq(others.grantId, grants.id),
+                    or(
+                      ne(others.userId, user),
+                      ne(others.provider, sql`${sql.placeholder('provider')}`)
+                    )
+                  )
                 )
-              )
+            )
           )
         )
-      )
-  )
+    )
+  const selectOtherScopes = prepareOtherScopes(sql`${sql.placeholder('userId')}`)
+  const selectOtherScopesOfFirst = prepareOtherScopes(selectFirstUserId(users))
 
   const toConnectionWithGrant = ({ connection, grant }: ConnectionRow): ConnectionWithGrant =>
     isConnectionAuthentic(signer, connection)
@@ -115,13 +119,18 @@ export function createConnectionRepository(
     /**
      * Scopes that the user's grants at this client hold for other connections. A new consent
      * must request them again, or those connections lose them.
+     *
+     * @param owner the user's id, or the first user
      */
     async findScopesOfOtherConnections(
-      userId: number,
+      owner: number | 'first',
       clientId: string,
       provider: string
     ): Promise<string[]> {
-      const rows = await selectOtherScopes({ userId, clientId, provider })
+      const rows =
+        owner === 'first'
+          ? await selectOtherScopesOfFirst({ clientId, provider })
+          : await selectOtherScopes({ userId: owner, clientId, provider })
       return rows.flatMap(({ scopes }) => String(scopes).split(' ')).filter(Boolean)
     },
 
