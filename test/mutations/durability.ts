@@ -40,6 +40,14 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
     proves: ['D2']
   },
   {
+    name: 'A write that fails on PostgreSQL undoes those that share its commit',
+    file: 'src/store/postgres/chained-transactions.ts',
+    find: 'if (hasFailedUnit && units.length > 1) {',
+    replace: 'if (hasFailedUnit && units.length < 1) {',
+    test: 'test/store/postgres.long.ts',
+    proves: ['D2']
+  },
+  {
     name: 'Two requests that create one user at a time conflict',
     file: 'src/store/repositories/users.ts',
     find: '      .onConflictDoNothing({ target: users.emailKey })\n',
