@@ -9,7 +9,7 @@ const MAX_STARTS_PER_SLICE = 16
  */
 const ITERATIONS_BETWEEN_SLICES = 32
 /** Started requests that are not answered; more would only slow each other down. */
-const MAX_STARTED = 10
+const MAX_STARTED = 32
 /** After this time a request counts no longer: it waits for something else, as a long poll does. */
 const STARTED_MS = 250
 /** How often the queue looks whether requests have been answered or the database has recovered. */
