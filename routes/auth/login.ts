@@ -137,7 +137,7 @@ export const loginRoute: FastifyPluginAsyncTypebox<{ provider: Provider }> = asy
         existingScopes: await findExistingScopes(
           store,
           oauthClients,
-          userId ?? (await predictOwner(store, hint)),
+          userId ?? (hint === undefined ? 'first' : await predictOwner(store, hint)),
           client
         ),
         changeAccount: isChange

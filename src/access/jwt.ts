@@ -9,6 +9,7 @@ import {
   createUnavailableError,
   type KeySetTools
 } from './key-set.ts'
+import { createVerifiedTokens } from './verified-tokens.ts'
 
 export interface JwtSettings {
   issuer: string
@@ -45,10 +46,9 @@ export function createJwtVerifier(
   { issuer, audience, jwksUrl, publicKey, maxLifetimeS }: JwtSettings,
   tools: KeySetTools
 ) {
-  const keys =
-    publicKey === null
-      ? createRemoteKeySet(new URL(jwksUrl ?? '').href, tools)
-      : createPublicKey(publicKey)
+  const remoteKeys =
+    publicKey === null ? createRemoteKeySet(new URL(jwksUrl ?? '').href, tools) : undefined
+  const keys = remoteKeys?.findKey ?? createPublicKey(publicKey ?? '')
   const options = {
     issuer,
     audience,
@@ -61,12 +61,18 @@ export function createJwtVerifier(
       ? await jwtVerify(token, keys, options)
       : await jwtVerify(token, keys, options)
 
+  const verifyOnce = createVerifiedTokens<VerifiedToken>(remoteKeys?.getCurrent ?? (() => keys))
+
   /**
    * @throws AppError `unauthenticated`, or `identity_provider_unavailable` while the token's key
    *   cannot be looked up
    */
-  return async function verifyJwt(token: string): Promise<VerifiedToken> {
+  return async (token: string): Promise<VerifiedToken> => {
     if (token.length > MAX_TOKEN_LENGTH) throw invalidJwt()
+    return await verifyOnce(token, verifyJwt)
+  }
+
+  async function verifyJwt(token: string): Promise<VerifiedToken> {
     try {
       // The key of a token that is refused anyway is not worth a download.
       const { iss, exp: unverifiedExp = 0 } = decodeJwt(token)

@@ -20,25 +20,29 @@ const FAILURE_COOLDOWN_MS = 2_000
  * unknown, which is the caller's fault, only if a download that began after the token arrived does
  * not contain it: a provider may replace its keys twice within a few seconds.
  *
- * @returns a function that finds a token's key. It throws AppError `identity_provider_unavailable`
- *   while it cannot know whether the key exists, and jose's errors for all others.
+ * @returns `findKey` finds a token's key. It throws AppError `identity_provider_unavailable` while it
+ *   cannot know whether the key exists, and jose's errors for all others. `getCurrent` returns the
+ *   keys while they are in use, another object after each download.
  */
 export function createRemoteKeySet(
   url: string,
   { http, log, monotonicNow = () => performance.now() }: KeySetTools
-): JWTVerifyGetKey {
+): { findKey: JWTVerifyGetKey; getCurrent: () => object | undefined } {
   let keys: JWTVerifyGetKey | undefined
   /** When the download of `keys` began. */
   let requestedAt = -Infinity
   let nextDownloadAt = -Infinity
   let download: Promise<void> | undefined
 
-  return async (header, token) => {
+  const getCurrent = () => (monotonicNow() - requestedAt < MAX_AGE_MS ? keys : undefined)
+
+  const findKey: JWTVerifyGetKey = async (header, token) => {
     const arrivedAt = monotonicNow()
     while (true) {
-      if (keys !== undefined && monotonicNow() - requestedAt < MAX_AGE_MS) {
+      const currentKeys = getCurrent()
+      if (currentKeys !== undefined) {
         try {
-          return await keys(header, token)
+          return await currentKeys(header, token)
         } catch (error) {
           const isUnknownKey = error instanceof errors.JWKSNoMatchingKey
           if (!isUnknownKey || requestedAt >= arrivedAt) throw error
@@ -47,6 +51,8 @@ export function createRemoteKeySet(
       await downloadKeys()
     }
   }
+
+  return { findKey, getCurrent }
 
   /** Joins a running download, or begins one outside the cooldown. */
   async function downloadKeys(): Promise<void> {

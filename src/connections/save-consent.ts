@@ -38,8 +38,8 @@ export interface ConsentSettings {
 }
 
 /**
- * Stores a consent: one grant per account and client, and the connection of the user who gave
- * it, in one transaction with the extra statements.
+ * Stores a consent: one grant per account and client, the connection of the user who gave it, and
+ * its next run, in one transaction with the extra statements.
  *
  * @throws AppError `account_changed` if another account would silently replace the connected
  *   one, `vault_key_missing` if this instance lacks the key of a connection that uses the grant;
@@ -120,6 +120,8 @@ export async function saveConsent(
           ...(existing === undefined
             ? [store.checkpoints.invalidateStatement(userId, provider.id)]
             : []),
+          // In the same transaction: a consent without its first run would wait for the schedule.
+          store.runs.enqueueStatement(userId, provider.id),
           ...extraStatements
         ]
       ),

@@ -127,13 +127,13 @@ export type OAuthClients = ReturnType<typeof createOAuthClients>
 export async function findExistingScopes(
   { connections }: Pick<Store, 'connections'>,
   clients: OAuthClients,
-  userId: number | undefined,
+  owner: number | 'first' | undefined,
   { clientId, provider }: OAuthClient
 ): Promise<string[]> {
   const configuredScopes = clients.listScopes(clientId)
   const scopes =
-    userId === undefined
+    owner === undefined
       ? []
-      : await connections.findScopesOfOtherConnections(userId, clientId, provider)
+      : await connections.findScopesOfOtherConnections(owner, clientId, provider)
   return scopes.filter((scope) => configuredScopes.includes(scope))
 }

@@ -42,7 +42,7 @@ export interface SharedChain<S> {
   /** Reads the head. Writes nothing, because the transaction that needs it first may be undone. */
   open: () => TransactionScript<S>
   /** Writes the head, after the last of the transactions. */
-  close: (state: S) => TransactionScript<void>
+  close: (state: S) => Statement[]
 }
 
 /** A value bound to a placeholder. */
@@ -122,10 +122,14 @@ export interface Engine {
    * the process, and those that wait at the same time share a commit. A waiting writer holds no
    * other lock and sees what the previous one wrote. One that fails is undone alone, and so is what
    * it put into `link.state`.
+   *
+   * @param isIndependent set it if the script stays correct when statements of other such scripts run
+   *   between its own. They are then sent together, without a round trip for each
    */
   chainedTransaction: <T, S>(
     chain: SharedChain<S>,
-    script: (db: Database, link: ChainLink<S>) => TransactionScript<T>
+    script: (db: Database, link: ChainLink<S>) => TransactionScript<T>,
+    isIndependent?: boolean
   ) => Promise<T>
   /**
    * Runs reading statements that all see the database as it was at one moment. Takes no lock.

@@ -1,4 +1,4 @@
-import { sql, type Column, type GetColumnData } from 'drizzle-orm'
+import { sql, type Column, type GetColumnData, type SQL } from 'drizzle-orm'
 import type { RawRow } from './engine.ts'
 
 /** A row with these columns, as the repositories use it. */
@@ -7,13 +7,16 @@ type RowOf<C extends Record<string, Column>> = { [Name in keyof C]: GetColumnDat
 /**
  * Returns a function that maps the rows of a prepared statement, which have the database's names
  * and times in milliseconds. Name the type `Row` where the columns are known at run time only.
+ *
+ * @param prefix with which `selectAs` has renamed the columns
  */
 export function createRowMapper<C extends Record<string, Column>, Row = RowOf<C>>(
-  selected: C
+  selected: C,
+  prefix = ''
 ): (row: RawRow) => Row {
   const mappings = Object.entries(selected).map(([name, column]) => ({
     name,
-    column: column.name,
+    column: prefix + column.name,
     isDate: column.mapFromDriverValue(0) instanceof Date
   }))
   return (row) => {
@@ -24,6 +27,19 @@ export function createRowMapper<C extends Record<string, Column>, Row = RowOf<C>
     }
     return mapped as Row
   }
+}
+
+/** Selects columns under other names, for a statement that joins tables with equal names. */
+export function selectAs(
+  prefix: string,
+  columns: Record<string, Column>
+): Record<string, SQL.Aliased> {
+  return Object.fromEntries(
+    Object.values(columns).map((column) => {
+      const name = prefix + column.name
+      return [name, sql`${column}`.as(name)]
+    })
+  )
 }
 
 /** Placeholders for the values of these columns, to be bound by the same names. */

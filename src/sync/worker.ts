@@ -73,8 +73,9 @@ export function createSyncWorker(settings: SyncSettings) {
       )
     }
     if (mode === 'full') await assertFullRunAllowed(settings, ownerId, provider)
-    const { run, created } = await store.runs.enqueue(ownerId, provider.id, mode)
-    if (created) logByRunId.set(run.id, log)
+    const { run } = await store.runs.enqueue(ownerId, provider.id, mode)
+    // Also for a run that was queued together with its consent: nobody here has asked for it before.
+    if (run.state === 'queued' && !logByRunId.has(run.id)) logByRunId.set(run.id, log)
     poke()
     return run
   }

@@ -128,6 +128,55 @@ t.test('Keys that the provider removed are refused after ten minutes', async (t)
   await t.rejects(verify(token), { code: 'unauthenticated' })
 })
 
+t.test(
+  'T08 A token that was verified before is refused once its key left the key set',
+  async (t) => {
+    const { idp, clock, verify } = await createVerifier(t)
+    const token = await idp.sign({ sub: 'ada' })
+    await verify(token)
+    t.ok(await verify(token))
+    clock.ms += 60_000
+    idp.keys.clear()
+    idp.add('second')
+    t.ok(await verify(token), 'until the keys are downloaded')
+    await verify(await idp.sign({ sub: 'ada' }, { kid: 'second' }))
+    clock.ms += 60_000
+    await t.rejects(verify(token), { code: 'unauthenticated' })
+  }
+)
+
+t.test('T08 A token that was verified before is refused after it expired', async (t) => {
+  const { idp, verify } = await createVerifier(t)
+  const token = await idp.sign({ sub: 'ada' })
+  await verify(token)
+  const startedAt = Date.now()
+  t.intercept(Date, 'now', { value: () => startedAt + 329_000 })
+  t.ok(await verify(token), 'within the tolerance')
+  t.intercept(Date, 'now', { value: () => startedAt + 331_000 })
+  await t.rejects(verify(token), { code: 'unauthenticated' })
+})
+
+t.test(
+  'T08 A token with the claims of one that was verified, and another signature, is refused',
+  async (t) => {
+    const { idp, verify } = await createVerifier(t)
+    const token = await idp.sign({ sub: 'ada' })
+    await verify(token)
+    const [header = '', claims = '', signature = ''] = token.split('.')
+    const forge = (text: string) => (text.startsWith('A') ? 'B' : 'A') + text.slice(1)
+    const others = [
+      [header, claims, forge(signature)],
+      [header, claims, '']
+    ]
+    const [, ...otherParts] = (await idp.sign({ sub: 'eve' })).split('.')
+    others.push([header, claims, otherParts[1] ?? ''], [header, otherParts[0] ?? '', signature])
+    for (const parts of others) {
+      await t.rejects(verify(parts.join('.')), { code: 'unauthenticated' })
+    }
+    t.ok(await verify(token))
+  }
+)
+
 t.test('The 503 names its code and a Retry-After; the log names the failed download', async (t) => {
   const idp = await startIdentityProvider(t)
   const { app, lines } = await buildTestApp(t, { ...PROTECTED_ENV, ...idp.env })

@@ -216,6 +216,38 @@ export const CALLER_MUTATIONS: readonly Mutation[] = [
     proves: ['T08']
   },
   {
+    name: 'A token that was verified once works after it expired',
+    file: 'src/access/verified-tokens.ts',
+    find: ' && time < cached.verified.expiresAt',
+    replace: '',
+    test: 'test/access/verified-tokens.test.ts',
+    proves: ['T08']
+  },
+  {
+    name: 'A token that was verified once works after its key was removed',
+    file: 'src/access/verified-tokens.ts',
+    find: '    if (keys !== tokenKeys) tokens.clear()\n',
+    replace: '',
+    test: 'test/access/jwt-keys.test.ts',
+    proves: ['T08']
+  },
+  {
+    name: 'A token is recognised by its claims, whatever its signature',
+    file: 'src/access/verified-tokens.ts',
+    find: 'hashSecret(token)',
+    replace: "hashSecret(token.split('.')[1] ?? '')",
+    test: 'test/access/jwt-keys.test.ts',
+    proves: ['T08']
+  },
+  {
+    name: 'A token is remembered with keys that did not verify it',
+    file: 'src/access/verified-tokens.ts',
+    find: ' && keys === tokenKeys',
+    replace: '',
+    test: 'test/access/verified-tokens.test.ts',
+    proves: ['T08']
+  },
+  {
     name: 'A token for another audience is accepted',
     file: 'src/access/jwt.ts',
     find: '    issuer,\n    audience,\n    algorithms',

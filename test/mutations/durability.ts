@@ -34,8 +34,16 @@ export const DURABILITY_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A write that fails on PostgreSQL leaves a gap in the audit trail',
     file: 'src/store/postgres/chained-transactions.ts',
-    find: '        link.state = state\n',
+    find: '      link.state = state\n',
     replace: '',
+    test: 'test/store/postgres.long.ts',
+    proves: ['D2']
+  },
+  {
+    name: 'A write that fails on PostgreSQL undoes those that share its commit',
+    file: 'src/store/postgres/chained-transactions.ts',
+    find: 'if (hasFailedUnit && units.length > 1) {',
+    replace: 'if (hasFailedUnit && units.length < 1) {',
     test: 'test/store/postgres.long.ts',
     proves: ['D2']
   },

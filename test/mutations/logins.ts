@@ -45,8 +45,8 @@ export const LOGIN_MUTATIONS: readonly Mutation[] = [
   {
     name: 'A login that a page continues is bound to no browser',
     file: 'src/store/repositories/login-flows.ts',
-    find: '          .set(values)\n',
-    replace: '          .set({ ...values, browserHash: null })\n',
+    find: '.set(toPlaceholders({ stateHash, expiresAt, browserHash }))',
+    replace: '.set(toPlaceholders({ stateHash, expiresAt }))',
     test: 'test/access/login-tickets.test.ts',
     proves: ['T02']
   },

@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import { runAsActor, getCurrentActor } from '../../src/lib/actor.ts'
 import { AppError } from '../../src/lib/errors.ts'
 import { verifyAuditChain } from '../../src/store/audit-verify.ts'
-import type { Engine, Statement } from '../../src/store/engine.ts'
+import type { Engine, SharedChain, Statement } from '../../src/store/engine.ts'
 import { createStore, type Store } from '../../src/store/index.ts'
 import { TEST_SIGNER } from '../signatures.ts'
 import { createFlow, createProject, createTestStore, START_MS } from './helper.ts'
@@ -171,6 +171,39 @@ export function defineCommitsContract(t: Test, open: () => Engine | Promise<Engi
       'rows of failed transactions leave no gap'
     )
     t.match(await verifyAuditChain(store.audit, TEST_SIGNER), { rows: 3 })
+  })
+
+  t.test('D2 commits: what a transaction that fails put into the chain is undone', async (t) => {
+    const { engine } = await createTestStore(t, open)
+    const closedWith: number[] = []
+    const chain: SharedChain<number> = {
+      lockTable: 'audit_head',
+      *open() {
+        yield raw('select 1')
+        return 0
+      },
+      close(state) {
+        closedWith.push(state)
+        return []
+      }
+    }
+    const outcomes = await Promise.allSettled(
+      Array.from(
+        { length: UNIT_COUNT },
+        async (_, i) =>
+          await engine.chainedTransaction(chain, function* (_tx, link) {
+            yield raw('select 1')
+            link.state++
+            if (i % 2 === 1) refuse()
+          })
+      )
+    )
+    const isDone = ({ status }: { status: string }) => status === 'fulfilled'
+    t.equal(outcomes.filter(isDone).length, UNIT_COUNT / 2)
+    t.equal(
+      closedWith.reduce((sum, state) => sum + state, 0),
+      UNIT_COUNT / 2
+    )
   })
 
   t.test('D2 commits: an error that undoes everything fails every transaction', async (t) => {

@@ -65,6 +65,10 @@ export function defineConnectionsContract(t: Test, open: () => Engine | Promise<
         ['read:a', 'read:b']
       )
       t.same(await connections.findScopesOfOtherConnections(1, 'another client', 'jira'), [])
+      t.same(
+        await connections.findScopesOfOtherConnections('first', 'c', 'jira'),
+        await connections.findScopesOfOtherConnections(1, 'c', 'jira')
+      )
       t.same(await connections.remove(1, 'jira'), [], 'the other product uses the tokens')
       t.same(await connections.remove(1, 'confluence'), ['g'])
       t.equal(await grants.get('g'), undefined)

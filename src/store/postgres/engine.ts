@@ -89,12 +89,18 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
         )
     )
 
-  const chainedTransactions = createChainedTransactions({ pool, runScript, limitWriters })
+  const chainedTransactions = createChainedTransactions({
+    pool,
+    runScript,
+    runStatement,
+    limitWriters
+  })
 
-  const chainedTransaction: Engine['chainedTransaction'] = async (chain, script) => {
+  const chainedTransaction: Engine['chainedTransaction'] = async (chain, script, isIndependent) => {
     const deadline = performance.now() + WRITE_TIMEOUT_MS
     return await retryConflicts(
-      async () => await chainedTransactions.run(chain, (link) => script(db, link), deadline),
+      async () =>
+        await chainedTransactions.run(chain, (link) => script(db, link), deadline, isIndependent),
       deadline
     )
   }
@@ -163,10 +169,12 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
 
 async function runScript<T>(query: RunQuery, script: TransactionScript<T>): Promise<T> {
   let next = script.next()
-  while (next.done !== true) {
-    next = script.next((await query(toPoolQuery(next.value))).rows as RawRow[])
-  }
+  while (next.done !== true) next = script.next(await runStatement(query, next.value))
   return next.value
+}
+
+async function runStatement(query: RunQuery, statement: Statement): Promise<RawRow[]> {
+  return (await query(toPoolQuery(statement))).rows as RawRow[]
 }
 
 /** The part of Drizzle's session that is used here. */

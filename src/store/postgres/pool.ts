@@ -84,6 +84,8 @@ export function createPool(
   const pool = new pg.Pool({
     ...clientOptions,
     max: poolSize,
+    // Statements of a shared transaction that do not need each other's rows are sent together.
+    pipeline: true,
     maxLifetimeSeconds: MAX_LIFETIME_S,
     allowExitOnIdle: true,
     verify: (client, done) => {
@@ -174,7 +176,8 @@ export function createPool(
      * Runs several queries on one connection in a transaction, REPEATABLE READ or READ
      * COMMITTED.
      *
-     * @param lockStatement sent together with BEGIN
+     * @param lockStatement sent together with BEGIN, and with the first query of `work`, which must be
+     *   a reading one
      */
     transaction: async <T>(
       work: (query: RunQuery) => Promise<T>,
@@ -182,10 +185,13 @@ export function createPool(
       lockStatement?: string
     ): Promise<T> =>
       await withClient(async (runQuery, client) => {
+        const begin = `begin isolation level ${isolation}`
+        const begun = client.query(
+          lockStatement === undefined ? begin : `${begin}; ${lockStatement}`
+        )
         try {
-          const begin = `begin isolation level ${isolation}`
-          await client.query(lockStatement === undefined ? begin : `${begin}; ${lockStatement}`)
-          const result = await work(runQuery)
+          if (lockStatement === undefined) await begun
+          const [, result] = await Promise.all([begun, work(runQuery)])
           await client.query('commit')
           return result
         } catch (error) {

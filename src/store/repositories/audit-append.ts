@@ -1,4 +1,4 @@
-import { eq, getTableColumns, getTableName } from 'drizzle-orm'
+import { eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
 import { SERVICE_ACTOR, type Actor } from '../../lib/actor.ts'
 import { isSameHash } from '../../lib/secret.ts'
 import { parseSigningKeyId, type Signer } from '../../model/signer.ts'
@@ -11,7 +11,15 @@ import {
   type ChainEnds,
   type ChainHead
 } from '../audit-chain.ts'
-import type { ChainLink, Database, Engine, SharedChain, TransactionScript } from '../engine.ts'
+import {
+  rowPlaceholder,
+  type ChainLink,
+  type Database,
+  type Engine,
+  type SharedChain,
+  type Statement,
+  type TransactionScript
+} from '../engine.ts'
 import { createRowMapper, toPlaceholders } from '../row-mapper.ts'
 
 /** The actions that the audit trail records. */
@@ -66,7 +74,14 @@ export interface OpenChain extends ChainEnds {
   stored: ChainHead | undefined
   /** What to append first, if somebody else wrote the stored head. */
   foreignHeadEntry: AuditEntry | undefined
+  /** The rows that are inserted with the head, if nobody needs them before. */
+  pendingRows: readonly ChainedRow[]
 }
+
+type ChainedRow = AuditRecord & { hash: string }
+
+/** Rows per statement: few sizes, so that each is prepared. */
+const INSERT_SIZES = [8, 4, 2, 1]
 
 /**
  * Appends entries, or fails with the whole transaction.
@@ -109,7 +124,13 @@ export function createAuditAppender(
   const updateHead = prepare(
     db.update(auditHead).set(headPlaceholders).where(eq(auditHead.id, HEAD_ID))
   )
-  const insertRow = prepare(db.insert(audit).values(toPlaceholders(getTableColumns(audit))))
+  const rowColumns = Object.keys(getTableColumns(audit))
+  const insertsBySize = INSERT_SIZES.map((size) => {
+    const rows = Array.from({ length: size }, (_, i) =>
+      Object.fromEntries(rowColumns.map((name) => [name, sql.placeholder(rowPlaceholder(i, name))]))
+    )
+    return { size, insert: prepare(db.insert(audit).values(rows as never)) }
+  })
 
   /** The end of the chain that this process wrote last. */
   let latest: Anchor = { count: 0, hash: '' }
@@ -123,15 +144,34 @@ export function createAuditAppender(
       const [row] = yield selectHead.bind({})
       const stored = row === undefined ? undefined : toHead(row)
       const { signature, ...ends } = stored ?? EMPTY_HEAD
-      return { ...ends, stored, foreignHeadEntry: describeForeignHead({ ...ends, signature }) }
+      return {
+        ...ends,
+        stored,
+        foreignHeadEntry: describeForeignHead({ ...ends, signature }),
+        pendingRows: []
+      }
     },
 
-    *close({ stored, seq, hash, prunedSeq, prunedHash }) {
-      if (seq === (stored?.seq ?? 0)) return
+    close({ stored, seq, hash, prunedSeq, prunedHash, pendingRows }) {
+      if (seq === (stored?.seq ?? 0)) return []
       const ends = { seq, hash, prunedSeq, prunedHash }
       const writeHead = stored === undefined ? insertHead : updateHead
-      yield writeHead.bind({ ...ends, signature: signHead(signer, ends) })
+      return [
+        ...bindInserts(pendingRows),
+        writeHead.bind({ ...ends, signature: signHead(signer, ends) })
+      ]
     }
+  }
+
+  function bindInserts(rows: readonly ChainedRow[]): Statement[] {
+    const statements: Statement[] = []
+    let count = 0
+    for (const { size, insert } of insertsBySize) {
+      for (; rows.length - count >= size; count += size) {
+        statements.push(insert.bindRows(rows.slice(count, count + size).map((row) => ({ ...row }))))
+      }
+    }
+    return statements
   }
 
   /**
@@ -162,15 +202,16 @@ export function createAuditAppender(
   ): TransactionScript<Anchor | undefined> {
     if (entries.length === 0) return undefined
     let { seq, hash } = link.state
-    function* insertEntry(entry: AuditEntry, by: Actor): TransactionScript<void> {
+    const pendingRows = [...link.state.pendingRows]
+    const addEntry = (entry: AuditEntry, by: Actor) => {
       const row = toRecord(++seq, entry, by)
       hash = hashEntry(signer, hash, row)
-      yield insertRow.bind({ ...row, hash })
+      pendingRows.push({ ...row, hash })
     }
     const note = isHeadTrusted ? undefined : link.state.foreignHeadEntry
-    if (note !== undefined) yield* insertEntry(note, SERVICE_ACTOR)
-    for (const entry of entries) yield* insertEntry(entry, actor)
-    link.state = { ...link.state, seq, hash, foreignHeadEntry: undefined }
+    if (note !== undefined) addEntry(note, SERVICE_ACTOR)
+    for (const entry of entries) addEntry(entry, actor)
+    link.state = { ...link.state, seq, hash, pendingRows, foreignHeadEntry: undefined }
     return { count: seq, hash }
   }
 
@@ -195,12 +236,15 @@ export function createAuditAppender(
   })
 
   /** Runs a transaction that appends to the chain, and announces the new end. */
-  async function runAppending<T>(script: AppendingScript<T>): Promise<T> {
+  async function runAppending<T>(script: AppendingScript<T>, isIndependent = false): Promise<T> {
     const actor = getActor()
-    const { result, anchor } = await chainedTransaction(chain, (tx, link: ChainLink<OpenChain>) =>
-      script(tx, link, (entries, isHeadTrusted) =>
-        appendEntries(link, actor, entries, isHeadTrusted)
-      )
+    const { result, anchor } = await chainedTransaction(
+      chain,
+      (tx, link: ChainLink<OpenChain>) =>
+        script(tx, link, (entries, isHeadTrusted) =>
+          appendEntries(link, actor, entries, isHeadTrusted)
+        ),
+      isIndependent
     )
     if (anchor !== undefined) {
       if (anchor.count > latest.count) latest = anchor
@@ -213,6 +257,12 @@ export function createAuditAppender(
   return {
     headColumns,
     runAppending,
+
+    /** Inserts what other transactions of the same commit have appended, for one that reads the rows. */
+    *insertPending(link: ChainLink<OpenChain>): TransactionScript<void> {
+      for (const statement of bindInserts(link.state.pendingRows)) yield statement
+      link.state = { ...link.state, pendingRows: [] }
+    },
 
     /** Sets who learns of each new end of the chain, after its transaction. */
     observe(observer: (anchor: Anchor) => void): void {

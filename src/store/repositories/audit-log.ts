@@ -37,7 +37,8 @@ export function createAuditLog(
   getActor: () => Actor,
   signer: Signer
 ) {
-  const { headColumns, runAppending, observe } = createAuditAppender(engine, now, getActor, signer)
+  const appender = createAuditAppender(engine, now, getActor, signer)
+  const { headColumns, runAppending, observe } = appender
   const {
     db,
     tables: { audit, auditHead }
@@ -47,15 +48,17 @@ export function createAuditLog(
    * Runs a transaction and appends the entries it records: both or neither. Those that wait at the
    * same time share a commit. The lock of the chain is taken first, so no transaction waits for it
    * while holding other locks (which could deadlock).
+   *
+   * @param isIndependent as for `Engine.chainedTransaction`
    */
-  async function runAudited<T>(script: AuditedTransaction<T>): Promise<T> {
+  async function runAudited<T>(script: AuditedTransaction<T>, isIndependent = false): Promise<T> {
     return await runAppending(function* (tx, _link, append) {
       const recordedEntries: AuditEntry[] = []
       const result = yield* script(tx, (...entries) => {
         recordedEntries.push(...entries)
       })
       return { result, anchor: yield* append(recordedEntries) }
-    })
+    }, isIndependent)
   }
 
   return {
@@ -193,6 +196,7 @@ export function createAuditLog(
         purged += batchCount
       ) {
         batchCount = await runAppending(function* (tx, link, append) {
+          yield* appender.insertPending(link)
           const { seq, hash, prunedSeq, stored, foreignHeadEntry } = link.state
           const [firstKept] = yield tx
             .select({ seq: sql`min(${audit.seq})`.as('seq') })

@@ -91,6 +91,17 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
         )
       })
   )
+  const invalidate = prepare(
+    db
+      .update(checkpoints)
+      .set({ completeAt: null, cursor: null, flaw: null, watermark: null, settledAt: null })
+      .where(
+        and(
+          eq(checkpoints.ownerId, sql`${placeholder('ownerId')}`),
+          eq(checkpoints.provider, sql`${placeholder('provider')}`)
+        )
+      )
+  )
   const matchesPartition = ({ ownerId, provider, site, collection }: Partition) =>
     and(
       eq(checkpoints.ownerId, ownerId),
@@ -150,11 +161,8 @@ export function createCheckpointRepository({ db, tables: { checkpoints }, prepar
     /** Makes the next syncs full ones: another account may see other items. */
     invalidateStatement:
       (ownerId: number, provider: string): StatementBuilder =>
-      (tx) =>
-        tx
-          .update(checkpoints)
-          .set({ completeAt: null, cursor: null, flaw: null, watermark: null, settledAt: null })
-          .where(and(eq(checkpoints.ownerId, ownerId), eq(checkpoints.provider, provider))),
+      () =>
+        invalidate.bind({ ownerId, provider }),
 
     /** Resets these sites of an owner, or all. */
     deleteStatement:

@@ -34,7 +34,7 @@ export interface ConnectionHistoryRow {
  * statement that changes the state.
  */
 export function createConnectionHistory(
-  { db, tables: { history, grants, connections }, newId }: Engine,
+  { db, tables: { history, grants, connections }, newId, prepare }: Engine,
   now: () => number
 ) {
   const [grantState, connectionState] = [sql`${grants.state}`, sql`${connections.state}`]
@@ -42,19 +42,24 @@ export function createConnectionHistory(
   const selectFromConnection = (column: SQL) =>
     sql`(select ${column} from ${connections} where ${connections.id} = ${history.connectionId})`
 
+  const toValues = (reason: StateReason | null) => ({
+    code: reason?.code ?? null,
+    detail: reason?.detail ?? null,
+    at: Math.trunc(now())
+  })
+
   const insertStatement = (
     tx: Database,
     from: SQL,
     to: SQL,
     where: SQL,
-    reason: StateReason | null
-  ): Statement =>
+    { code, detail, at }: Record<'code' | 'detail' | 'at', unknown>
+  ) =>
     tx
       .insert(history)
       .select(
         sql`select ${newId('history')}, ${connections.id}, ${from}, ${to},
-            ${reason?.code ?? null}, ${reason?.detail ?? null},
-            cast(${sql.param(new Date(now()), history.at)} as bigint)
+            ${code}, ${detail}, cast(${at} as bigint)
           from ${connections} join ${grants} on ${grants.id} = ${connections.grantId}
           where ${where} and ${from} is distinct from ${to}`
       )
@@ -67,6 +72,21 @@ export function createConnectionHistory(
         code: history.code,
         detail: history.detail
       })
+
+  const p = (name: string) => sql`${sql.placeholder(name)}`
+  const placeholders = { code: p('code'), detail: p('detail'), at: p('at') }
+  const isConnection = sql`${connections.userId} = ${p('userId')}
+    and ${connections.provider} = ${p('provider')}`
+  const insertForNew = prepare(insertStatement(db, p('from'), p('to'), isConnection, placeholders))
+  const insertForRenewed = prepare(
+    insertStatement(
+      db,
+      combineStatesInSql(grantState, connectionState),
+      combineStatesInSql(sql`'active'`, connectionState),
+      sql`${grants.id} = ${p('grantId')} and not (${isConnection})`,
+      placeholders
+    )
+  )
 
   return {
     /**
@@ -84,7 +104,7 @@ export function createConnectionHistory(
         combineStatesInSql(grantState, connectionState),
         combineStatesInSql(sql`${to}`, connectionState),
         where,
-        reason
+        toValues(reason)
       ),
 
     /** The same for one connection's own state. */
@@ -99,7 +119,7 @@ export function createConnectionHistory(
         combineStatesInSql(grantState, connectionState),
         combineStatesInSql(grantState, sql`${to}`),
         where,
-        reason
+        toValues(reason)
       ),
 
     /**
@@ -107,12 +127,17 @@ export function createConnectionHistory(
      * connection is stored.
      */
     insertForNewConnectionStatement: (
-      tx: Database,
-      where: SQL,
+      connection: { userId: number; provider: string },
       from: ConnectionState | null,
       to: LocalState,
       reason: StateReason | null
-    ): Statement => insertStatement(tx, sql`${from}`, sql`${to}`, where, reason),
+    ): Statement => insertForNew.bind({ ...connection, from, to, ...toValues(reason) }),
+
+    /** Records that a grant has become active, for its connections but one that is replaced. */
+    insertForRenewedGrantStatement: (
+      grantId: string,
+      replaced: { userId: number; provider: string }
+    ): Statement => insertForRenewed.bind({ grantId, ...replaced, ...toValues(null) }),
 
     /** Converts the rows such a statement returned. */
     toStateChanges: (rows: RawRow[]): StateChange[] =>

@@ -4,6 +4,7 @@ import type { Engine, StatementBuilder } from '../engine.ts'
 import type { Grant, GrantRepository } from './grants.ts'
 import type { StateChange, ConnectionHistory } from './connection-history.ts'
 import { createConnectionScheduleMethods } from './connection-schedule.ts'
+import { createConnectionSelect, type ConnectionRow } from './connection-select.ts'
 import {
   ALTERED_STATE,
   createSigningKeyCheck,
@@ -16,6 +17,7 @@ import type {
   ConnectionUpdate,
   ConnectionWithGrant
 } from './connection-types.ts'
+import { selectFirstUserId } from './users.ts'
 import type { Signer } from '../../model/signer.ts'
 import type { Site } from '../../model/site.ts'
 import { combineStates, type LocalState } from '../../model/states.ts'
@@ -38,50 +40,43 @@ export function createConnectionRepository(
 ) {
   const {
     db,
-    tables: { connections, grants },
+    tables: { connections, grants, users },
     prepare
   } = engine
   const assertSigningKeysPresent = createSigningKeyCheck(engine, signer)
-  const selectWithGrants = () =>
-    db
-      .select({ connection: connections, grant: grants })
-      .from(connections)
-      .innerJoin(grants, eq(connections.grantId, grants.id))
-  const [user, client, product] = ['userId', 'clientId', 'provider'].map((name) =>
-    sql.placeholder(name)
-  )
-  const selectOne = selectWithGrants()
-    .where(and(eq(connections.userId, user as never), eq(connections.provider, product as never)))
-    .prepare()
+  const select = createConnectionSelect(engine)
   const others = aliasedTable(connections, 'others')
-  const selectOtherScopes = prepare(
-    db
-      .select({ scopes: grants.scopes })
-      .from(connections)
-      .innerJoin(grants, eq(connections.grantId, grants.id))
-      .where(
-        and(
-          eq(connections.userId, user as never),
-          eq(grants.clientId, client as never),
-          exists(
-            db
-              .select({ id: others.id })
-              .from(others)
-              .where(
-                and(
-                  eq(others.grantId, grants.id),
-                  or(ne(others.userId, user as never), ne(others.provider, product as never))
+  const prepareOtherScopes = (user: SQL) =>
+    prepare(
+      db
+        .select({ scopes: grants.scopes })
+        .from(connections)
+        .innerJoin(grants, eq(connections.grantId, grants.id))
+        .where(
+          and(
+            eq(connections.userId, user),
+            eq(grants.clientId, sql`${sql.placeholder('clientId')}`),
+            exists(
+              db
+                .select({ id: others.id })
+                .from(others)
+                .where(
+                  and(
+                    eq(others.grantId, grants.id),
+                    or(
+                      ne(others.userId, user),
+                      ne(others.provider, sql`${sql.placeholder('provider')}`)
+                    )
+                  )
                 )
-              )
+            )
           )
         )
-      )
-  )
+    )
+  const selectOtherScopes = prepareOtherScopes(sql`${sql.placeholder('userId')}`)
+  const selectOtherScopesOfFirst = prepareOtherScopes(selectFirstUserId(users))
 
-  const toConnectionWithGrant = ({
-    connection,
-    grant
-  }: Awaited<ReturnType<typeof selectWithGrants>>[number]): ConnectionWithGrant =>
+  const toConnectionWithGrant = ({ connection, grant }: ConnectionRow): ConnectionWithGrant =>
     isConnectionAuthentic(signer, connection)
       ? {
           connection: { ...toConnection(connection), isAuthentic: true },
@@ -101,8 +96,8 @@ export function createConnectionRepository(
         }
 
   /** @throws AppError `vault_key_missing` if this instance lacks the key that signed one */
-  async function selectList(where: SQL): Promise<ConnectionWithGrant[]> {
-    const rows = await selectWithGrants().where(where).orderBy(connections.id)
+  async function selectList(...query: Parameters<typeof select>): Promise<ConnectionWithGrant[]> {
+    const rows = await select(...query)
     await assertSigningKeysPresent(rows)
     return rows.map(toConnectionWithGrant)
   }
@@ -110,30 +105,32 @@ export function createConnectionRepository(
   return {
     /** @throws AppError `vault_key_missing` if this instance lacks the key that signed it */
     async get(userId: number, provider: string): Promise<ConnectionWithGrant | undefined> {
-      const [row] = await selectOne.execute({ userId, provider })
-      if (row === undefined) return undefined
-      await assertSigningKeysPresent([row])
-      return toConnectionWithGrant(row)
+      return (await selectList('one', { userId, provider }))[0]
     },
 
     async list(userId: number): Promise<ConnectionWithGrant[]> {
-      return await selectList(eq(connections.userId, userId))
+      return await selectList('byUser', { userId })
     },
 
     async listByGrant(grantId: string): Promise<ConnectionWithGrant[]> {
-      return await selectList(eq(connections.grantId, grantId))
+      return await selectList('byGrant', { grantId })
     },
 
     /**
      * Scopes that the user's grants at this client hold for other connections. A new consent
      * must request them again, or those connections lose them.
+     *
+     * @param owner the user's id, or the first user
      */
     async findScopesOfOtherConnections(
-      userId: number,
+      owner: number | 'first',
       clientId: string,
       provider: string
     ): Promise<string[]> {
-      const rows = await selectOtherScopes({ userId, clientId, provider })
+      const rows =
+        owner === 'first'
+          ? await selectOtherScopesOfFirst({ clientId, provider })
+          : await selectOtherScopes({ userId: owner, clientId, provider })
       return rows.flatMap(({ scopes }) => String(scopes).split(' ')).filter(Boolean)
     },
 

@@ -1,4 +1,13 @@
-import { and, eq, inArray, notExists, sql, type SQL } from 'drizzle-orm'
+import {
+  and,
+  eq,
+  getTableColumns,
+  inArray,
+  notExists,
+  sql,
+  type Column,
+  type SQL
+} from 'drizzle-orm'
 import type { Signer } from '../../model/signer.ts'
 import type { Database, Engine, Statement, StatementBuilder } from '../engine.ts'
 import type { AuditLog } from './audit-log.ts'
@@ -7,10 +16,11 @@ import { toRefreshLeaseName } from './grant-refresh.ts'
 import { HEALTHY_STATE, type NewConnection, type NewGrant } from './grant-types.ts'
 import { signConnection } from './connection-signatures.ts'
 import type { LeaseRepository } from './leases.ts'
+import { toPlaceholders } from '../row-mapper.ts'
 
 /** Creates a grant when a consent is saved, and deletes it when its last connection is gone. */
 export function createGrantConsentMethods(
-  { tables: { grants, connections } }: Engine,
+  { db, tables: { grants, connections }, prepare }: Engine,
   now: () => number,
   {
     leases,
@@ -19,6 +29,53 @@ export function createGrantConsentMethods(
     signer
   }: { leases: LeaseRepository; history: ConnectionHistory; audit: AuditLog; signer: Signer }
 ) {
+  const [userIdValue, providerValue] = [sql.placeholder('userId'), sql.placeholder('provider')]
+  const isOwnConnection = sql`${connections.userId} = ${userIdValue}
+    and ${connections.provider} = ${providerValue}`
+  const selectAbsent = prepare(
+    db
+      .select({ one: sql`1` })
+      .from(sql`(select 1) as one`)
+      .where(notExists(db.select({ id: connections.id }).from(connections).where(isOwnConnection)))
+  )
+  const lockUnchanged = prepare(
+    db
+      .update(connections)
+      .set({ provider: sql`${providerValue}` })
+      .where(sql`${isOwnConnection} and ${connections.grantId} = ${sql.placeholder('grantId')}`)
+      .returning({ id: connections.id })
+  )
+  const {
+    reportDueAt: _reportDueAt,
+    version: grantVersion,
+    ...grantColumns
+  } = getTableColumns(grants)
+  const upsertGrant = prepare(
+    db
+      .insert(grants)
+      .values({ ...toPlaceholders(grantColumns), version: 1 })
+      .onConflictDoUpdate({
+        target: grants.id,
+        set: { ...toExcluded(grantColumns), version: sql`${grantVersion} + 1` }
+      })
+  )
+  const { userId, provider, grantId, sites, selectedSites, refusedFeatures, state } = connections
+  const { signature, errorCode, errorDetail, connectedAt, syncDueAt } = connections
+  const connectionColumns = {
+    ...{ userId, provider, grantId, sites, selectedSites, refusedFeatures, state },
+    ...{ signature, errorCode, errorDetail, connectedAt, syncDueAt }
+  }
+  const upsertConnection = prepare(
+    db
+      .insert(connections)
+      .values(toPlaceholders(connectionColumns))
+      .onConflictDoUpdate({
+        target: [connections.userId, connections.provider],
+        set: { ...toExcluded(connectionColumns), version: sql`${connections.version} + 1` }
+      })
+      .returning({ id: connections.id })
+  )
+
   return {
     /**
      * Saves a consent and its connection in one transaction with `statements`. Replaces an older
@@ -67,57 +124,24 @@ export function createGrantConsentMethods(
         connectedAt: new Date(now()),
         syncDueAt: new Date(now())
       }
-      const ownConnection = sql`${connections.userId} = ${userId} and ${connections.provider} = ${provider}`
+      const own = { userId, provider }
       return await audit.runAudited(function* (tx, record) {
         // Returns a row if the connection is still as the caller read it, and locks that row.
         const unchanged = yield before === null
-          ? tx
-              .select({ one: sql`1` })
-              .from(sql`(select 1) as one`)
-              .where(
-                notExists(tx.select({ id: connections.id }).from(connections).where(ownConnection))
-              )
-          : tx
-              .update(connections)
-              .set({ provider })
-              .where(sql`${ownConnection} and ${connections.grantId} = ${before.grantId}`)
-              .returning({ id: connections.id })
+          ? selectAbsent.bind(own)
+          : lockUnchanged.bind({ ...own, grantId: before.grantId })
         if (unchanged.length === 0) return undefined
         const changes = history.toStateChanges(
-          yield history.insertForGrantsStatement(
-            tx,
-            sql`${grants.id} = ${grant.id} and not (${ownConnection})`,
-            'active',
-            null
-          )
+          yield history.insertForRenewedGrantStatement(grant.id, own)
         )
-        yield tx
-          .insert(grants)
-          .values({ ...values, version: 1 })
-          .onConflictDoUpdate({
-            target: grants.id,
-            set: { ...values, version: sql`${grants.version} + 1` }
-          })
-        const [saved] = yield tx
-          .insert(connections)
-          .values(row)
-          .onConflictDoUpdate({
-            target: [connections.userId, connections.provider],
-            set: { ...row, version: sql`${connections.version} + 1` }
-          })
-          .returning({ id: connections.id })
+        yield upsertGrant.bind(values)
+        const [saved] = yield upsertConnection.bind(row)
         changes.push(
           ...history.toStateChanges(
-            yield history.insertForNewConnectionStatement(
-              tx,
-              ownConnection,
-              before?.state ?? null,
-              state,
-              reason
-            )
+            yield history.insertForNewConnectionStatement(own, before?.state ?? null, state, reason)
           )
         )
-        yield leases.revokeStatement(tx, toRefreshLeaseName(grant.id))
+        yield leases.revokeStatement(toRefreshLeaseName(grant.id))
         // After a change of account, the tokens of the old account may have no connection.
         if (before !== null && before.grantId !== grant.id) {
           yield tx.delete(grants).where(sql`${grants.id} = ${before.grantId} and ${isOrphaned(tx)}`)
@@ -152,6 +176,13 @@ export function createGrantConsentMethods(
         .delete(grants)
         .where(and(inArray(grants.id, ids), isOrphaned(tx)))
         .returning({ id: grants.id })
+  }
+
+  /** The values that a conflicting insert brings (`excluded`). */
+  function toExcluded(columns: Record<string, Column>): Record<string, SQL> {
+    return Object.fromEntries(
+      Object.entries(columns).map(([name, column]) => [name, sql.raw(`excluded."${column.name}"`)])
+    )
   }
 
   function isOrphaned(tx: Database): SQL {

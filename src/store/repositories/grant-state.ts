@@ -60,10 +60,23 @@ export type GrantStateWriter = ReturnType<typeof createGrantStateWriter>
 
 /** State changes that need no call to Atlassian. */
 export function createGrantStateMethods(
-  { db, tables: { grants, connections }, write }: Engine,
+  { db, tables: { grants, connections }, write, prepare }: Engine,
   now: () => number,
   { applyState }: GrantStateWriter
 ) {
+  const selectMisconfigured = prepare(
+    db
+      .select({ id: grants.id })
+      .from(grants)
+      .where(
+        and(
+          eq(grants.clientId, sql`${sql.placeholder('clientId')}`),
+          eq(grants.state, 'misconfigured')
+        )
+      )
+      .limit(1)
+  )
+
   return {
     /**
      * Reactivates grants that can be decrypted again, whose key is `keyId`. They are due for
@@ -163,6 +176,8 @@ export function createGrantStateMethods(
      * so an unfinished refresh stays recorded.
      */
     async markClientConfigured(clientId: string): Promise<StateChange[]> {
+      // Each login asks, and hardly ever is one: no transaction for that.
+      if ((await selectMisconfigured({ clientId })).length === 0) return []
       return (
         await applyState(
           sql`${grants.clientId} = ${clientId} and ${grants.state} = 'misconfigured'`,

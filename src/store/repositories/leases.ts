@@ -12,12 +12,13 @@ export interface LeaseHolder {
  * so a process that dies loses them when they expire, and a process whose own clock is wrong
  * changes nothing.
  */
-export function createLeaseRepository({ db, tables: { leases }, nowPlus }: Engine) {
+export function createLeaseRepository({ db, tables: { leases }, nowPlus, prepare }: Engine) {
   const selectByName = db
     .select({ owner: leases.owner, isExpired: sql<number>`${leases.until} <= ${nowPlus(0)}` })
     .from(leases)
     .where(eq(leases.name, sql.placeholder('name')))
     .prepare()
+  const revoke = prepare(db.delete(leases).where(eq(leases.name, sql`${sql.placeholder('name')}`)))
 
   return {
     /**
@@ -60,8 +61,7 @@ export function createLeaseRepository({ db, tables: { leases }, nowPlus }: Engin
       tx.delete(leases).where(and(eq(leases.name, name), eq(leases.owner, owner))),
 
     /** Deletes a lease whoever holds it, because what it protected is gone. */
-    revokeStatement: (tx: Database, name: string): Statement =>
-      tx.delete(leases).where(eq(leases.name, name))
+    revokeStatement: (name: string): Statement => revoke.bind({ name })
   }
 }
 

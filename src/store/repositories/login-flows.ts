@@ -64,11 +64,12 @@ interface UserRef {
 }
 
 export function createLoginFlowRepository(
-  { db, tables: { flows }, write, prepare, writePrepared, transaction, skipLocked }: Engine,
+  { db, tables: { flows }, prepare, writePrepared, transaction, skipLocked }: Engine,
   now: () => number
 ) {
   const p = sql.placeholder
   const { codeHash, claimedAt, outcome, ...startColumns } = getTableColumns(flows)
+  const { stateHash, expiresAt, browserHash } = startColumns
   const toFlow = createRowMapper({ ...startColumns, codeHash, claimedAt, outcome })
   const insert = prepare(
     db
@@ -94,6 +95,19 @@ export function createLoginFlowRepository(
         )
       )
       .returning({ stateHash: flows.stateHash })
+  )
+  const finishFlow = prepare(
+    db
+      .update(flows)
+      .set({ outcome: sql`${p('outcome')}` })
+      .where(eq(flows.stateHash, p('stateHash')))
+  )
+  const redeemFlow = prepare(
+    db
+      .update(flows)
+      .set(toPlaceholders({ stateHash, expiresAt, browserHash }))
+      .where(and(eq(flows.stateHash, p('ticketHash')), gt(flows.expiresAt, p('now'))))
+      .returning()
   )
   // A flow whose code is being exchanged is kept.
   const isDeletable = and(
@@ -207,14 +221,10 @@ export function createLoginFlowRepository(
       ticketHash: string,
       values: Pick<LoginFlowRow, 'stateHash' | 'expiresAt'> & { browserHash: string }
     ): Promise<LoginFlowRow | undefined> {
-      const [flow] = await write(() =>
-        db
-          .update(flows)
-          .set(values)
-          .where(and(eq(flows.stateHash, ticketHash), gt(flows.expiresAt, new Date(now()))))
-          .returning()
+      const [row] = await writePrepared(
+        redeemFlow.bind({ ...values, ticketHash, now: new Date(now()) })
       )
-      return flow
+      return row === undefined ? undefined : toFlow(row)
     },
 
     /**
@@ -232,8 +242,8 @@ export function createLoginFlowRepository(
      */
     finishStatement:
       (stateHash: string, outcome: string): StatementBuilder =>
-      (tx) =>
-        tx.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)),
+      () =>
+        finishFlow.bind({ stateHash, outcome }),
 
     /** Lists the flows of these browsers that have ended, newest first. */
     async listFinished(browserHashes: string[], maxAgeMs: number): Promise<LoginFlowRow[]> {
@@ -283,7 +293,7 @@ export function createLoginFlowRepository(
 
     /** Records an outcome that stores nothing else. */
     async finish(stateHash: string, outcome: string): Promise<void> {
-      await write(() => db.update(flows).set({ outcome }).where(eq(flows.stateHash, stateHash)))
+      await writePrepared(finishFlow.bind({ stateHash, outcome }))
     }
   }
 }

@@ -1,6 +1,18 @@
-import { and, asc, eq, isNotNull, isNull, lte, or, sql } from 'drizzle-orm'
+import {
+  and,
+  asc,
+  eq,
+  getTableColumns,
+  isNotNull,
+  isNull,
+  lte,
+  or,
+  sql,
+  type SQL
+} from 'drizzle-orm'
 import type { ErrorCode } from '../../lib/errors.ts'
 import type { Engine, Statement } from '../engine.ts'
+import { createRowMapper } from '../row-mapper.ts'
 import type { MeasuredPoints } from './connection-plans.ts'
 import { needsOneOf } from './connection-signatures.ts'
 import {
@@ -44,6 +56,7 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
     db,
     tables: { runs, connections, grants },
     write,
+    writePrepared,
     batch,
     nowPlus,
     prepare,
@@ -58,6 +71,52 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
       .returning({ id: runs.id })
   )
 
+  const claimable = and(
+    isNotNull(runs.activeKey),
+    or(
+      eq(runs.state, 'queued'),
+      and(eq(runs.state, 'parked'), lte(runs.parkedUntil, sql`${sql.placeholder('now')}`)),
+      and(eq(runs.state, 'running'), or(isNull(runs.leaseUntil), lte(runs.leaseUntil, nowPlus(0))))
+    )
+  )
+  const selectClaimable = (condition: SQL | undefined) =>
+    db
+      .select({ id: runs.id, ownerId: runs.ownerId })
+      .from(runs)
+      .where(and(claimable, condition))
+      .orderBy(asc(sql`coalesce(${runs.parkedUntil}, ${runs.createdAt})`), asc(runs.id))
+      .limit(sql.placeholder('limit'))
+  const listAllClaimable = prepare(selectClaimable(undefined))
+  const toRow = createRowMapper(getTableColumns(runs))
+  const claimRun = prepare(
+    db
+      .update(runs)
+      .set({
+        state: 'running',
+        worker: sql`${sql.placeholder('worker')}`,
+        leaseUntil: nowPlus(LEASE_TTL_MS),
+        parkedUntil: null,
+        errorCode: null,
+        errorDetail: null,
+        startedAt: sql`coalesce(${runs.startedAt}, ${sql.placeholder('now')})`
+      })
+      .where(
+        sql`${runs.id} in (${db
+          .select({ id: runs.id })
+          .from(runs)
+          .where(and(eq(runs.id, sql`${sql.placeholder('id')}`), claimable))} ${skipLocked})`
+      )
+      .returning()
+  )
+  const selectNextResume = prepare(
+    db
+      .select({ at: runs.parkedUntil })
+      .from(runs)
+      .where(and(isNotNull(runs.activeKey), eq(runs.state, 'parked')))
+      .orderBy(runs.parkedUntil)
+      .limit(1)
+  )
+
   return {
     /**
      * Runs that a worker may claim: queued, parked and due, or with an expired lease. Those that have
@@ -69,23 +128,19 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
       limit: number,
       exceptKeyIds: readonly string[] = []
     ): Promise<Array<Pick<SyncRun, 'id' | 'ownerId'>>> {
-      return await db
-        .select({ id: runs.id, ownerId: runs.ownerId })
-        .from(runs)
-        .where(and(claimableCondition(), needsNone(exceptKeyIds)))
-        .orderBy(asc(sql`coalesce(${runs.parkedUntil}, ${runs.createdAt})`), asc(runs.id))
-        .limit(limit)
+      const values = { now: Math.trunc(now()), limit }
+      return exceptKeyIds.length === 0
+        ? (await listAllClaimable(values)).map(({ id, owner_id: ownerId }) => ({
+            id: Number(id),
+            ownerId: Number(ownerId)
+          }))
+        : await selectClaimable(needsNone(exceptKeyIds)).prepare().execute(values)
     },
 
     /** When the next parked run is due. */
     async getNextResumeAt(): Promise<Date | undefined> {
-      const [row] = await db
-        .select({ at: runs.parkedUntil })
-        .from(runs)
-        .where(and(isNotNull(runs.activeKey), eq(runs.state, 'parked')))
-        .orderBy(runs.parkedUntil)
-        .limit(1)
-      return row?.at ?? undefined
+      const [row] = await selectNextResume({})
+      return row?.parked_until == null ? undefined : new Date(Number(row.parked_until))
     },
 
     /**
@@ -94,27 +149,8 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
      * @returns undefined if another worker holds it or is claiming it, or if it has ended
      */
     async claim(id: number, worker: string): Promise<SyncRun | undefined> {
-      const [row] = await write(() =>
-        db
-          .update(runs)
-          .set({
-            state: 'running',
-            worker,
-            leaseUntil: nowPlus(LEASE_TTL_MS),
-            parkedUntil: null,
-            errorCode: null,
-            errorDetail: null,
-            startedAt: sql`coalesce(${runs.startedAt}, ${sql.param(new Date(now()), runs.startedAt)})`
-          })
-          .where(
-            sql`${runs.id} in (${db
-              .select({ id: runs.id })
-              .from(runs)
-              .where(and(eq(runs.id, id), claimableCondition()))} ${skipLocked})`
-          )
-          .returning()
-      )
-      return row === undefined ? undefined : toRun(row)
+      const [row] = await writePrepared(claimRun.bind({ id, worker, now: Math.trunc(now()) }))
+      return row === undefined ? undefined : toRun(toRow(row))
     },
 
     /**
@@ -215,19 +251,5 @@ export function createSyncRunLeaseMethods(engine: Engine, now: () => number) {
       join ${grants} on ${grants.id} = ${connections.grantId}
       where ${connections.userId} = ${runs.ownerId} and ${connections.provider} = ${runs.provider}
         and ${needsOneOf({ connections, grants }, keyIds)})`
-  }
-
-  function claimableCondition() {
-    return and(
-      isNotNull(runs.activeKey),
-      or(
-        eq(runs.state, 'queued'),
-        and(eq(runs.state, 'parked'), lte(runs.parkedUntil, new Date(now()))),
-        and(
-          eq(runs.state, 'running'),
-          or(isNull(runs.leaseUntil), lte(runs.leaseUntil, nowPlus(0)))
-        )
-      )
-    )
   }
 }

@@ -1,8 +1,9 @@
-import { and, eq, inArray, isNotNull, lt, ne, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, inArray, isNotNull, lt, ne, sql } from 'drizzle-orm'
 import type { ErrorCode } from '../../lib/errors.ts'
 import { retryOnConflict } from '../../lib/retry.ts'
 import type { AuditLog } from './audit-log.ts'
-import type { Engine, Statement, StatementBuilder } from '../engine.ts'
+import type { Engine, RawRow, Statement, StatementBuilder } from '../engine.ts'
+import { createRowMapper, toPlaceholders } from '../row-mapper.ts'
 import {
   createSyncRunLeaseMethods,
   NO_LEASE,
@@ -45,9 +46,41 @@ export function createSyncRunRepository(
     db,
     tables: { runs },
     write,
+    writePrepared,
     batch,
     prepare
   } = engine
+  const toRow = createRowMapper(getTableColumns(runs))
+  const toFirst = ([row]: RawRow[]) => (row === undefined ? undefined : toRun(toRow(row)))
+  const selectActive = prepare(
+    db
+      .select()
+      .from(runs)
+      .where(eq(runs.activeKey, sql`${sql.placeholder('activeKey')}`))
+  )
+  const { ownerId, provider, mode, activeKey, createdAt } = getTableColumns(runs)
+  const insert = prepare(
+    db
+      .insert(runs)
+      .values({
+        ...toPlaceholders({ ownerId, provider, mode, activeKey, createdAt }),
+        state: 'queued',
+        seen: 0,
+        added: 0,
+        changed: 0,
+        calls: 0
+      })
+      .onConflictDoNothing({ target: runs.activeKey })
+      .returning()
+  )
+  const bindInsert = (owner: number, product: string, runMode: RunMode) =>
+    insert.bind({
+      ownerId: owner,
+      provider: product,
+      mode: runMode,
+      activeKey: getActiveRunKey(owner, product),
+      createdAt: new Date(now())
+    })
   // Prepared, because it runs with each page.
   const saveCounters = prepare(
     db
@@ -85,32 +118,21 @@ export function createSyncRunRepository(
     ): Promise<{ run: SyncRun; created: boolean }> {
       const key = getActiveRunKey(ownerId, provider)
       const enqueued = await retryOnConflict(async () => {
-        const [active] = await db.select().from(runs).where(eq(runs.activeKey, key))
-        if (active !== undefined) return { run: toRun(active), created: false }
-        const [inserted] = await write(() =>
-          db
-            .insert(runs)
-            .values({
-              ownerId,
-              provider,
-              mode,
-              state: 'queued',
-              activeKey: key,
-              seen: 0,
-              added: 0,
-              changed: 0,
-              calls: 0,
-              createdAt: new Date(now())
-            })
-            .onConflictDoNothing({ target: runs.activeKey })
-            .returning()
-        )
+        const active = toFirst(await selectActive({ activeKey: key }))
+        if (active !== undefined) return { run: active, created: false }
+        const inserted = toFirst(await writePrepared(bindInsert(ownerId, provider, mode)))
         // No row: a concurrent insert won.
-        return inserted === undefined ? undefined : { run: toRun(inserted), created: true }
+        return inserted === undefined ? undefined : { run: inserted, created: true }
       }, MAX_ENQUEUE_ATTEMPTS)
       if (enqueued === undefined) throw new Error('A run could be neither queued nor found')
       return enqueued
     },
+
+    /** Queues a run in the transaction that makes it possible, unless one is active. */
+    enqueueStatement:
+      (ownerId: number, provider: string): StatementBuilder =>
+      () =>
+        bindInsert(ownerId, provider, 'due'),
 
     async get(id: number, provider: string): Promise<SyncRun | undefined> {
       const [row] = await db

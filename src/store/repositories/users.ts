@@ -1,4 +1,5 @@
-import { asc, eq, gt, sql } from 'drizzle-orm'
+import { asc, eq, gt, sql, type SQL } from 'drizzle-orm'
+import type { Tables } from '../../../drizzle/tables.ts'
 import { isStorableText } from '../../lib/formats.ts'
 import type { AuditLog } from './audit-log.ts'
 import type { Engine, RawRow, StatementBuilder } from '../engine.ts'
@@ -12,6 +13,11 @@ export interface UserRow {
 
 /** Prefix of the address of a removed user, who is never a first user either. */
 const REMOVED_USER_PREFIX = 'removed-user-'
+
+/** The id of the first user, as part of a statement. */
+export const selectFirstUserId = (users: Tables['users']): SQL =>
+  sql`(select min(${users.id}) from ${users}
+    where ${users.emailKey} not like ${`${REMOVED_USER_PREFIX}%`})`
 
 /**
  * Users by id and address. Addresses are compared without case and in Unicode NFC, and stored as
@@ -41,13 +47,7 @@ export function createUserRepository(
     db
       .select(columns)
       .from(users)
-      .where(
-        eq(
-          users.id,
-          sql`(select min(${users.id}) from ${users}
-            where ${users.emailKey} not like ${`${REMOVED_USER_PREFIX}%`})`
-        )
-      )
+      .where(eq(users.id, selectFirstUserId(users)))
   )
   const selectPage = prepare(
     db
@@ -119,7 +119,7 @@ export function createUserRepository(
         const concurrent = toFirst(yield selectByEmailKey.bind({ key: emailKey }))
         if (concurrent === undefined) throw new Error('A user disappeared between two statements')
         return { user: concurrent, created: false }
-      })
+      }, true)
     },
 
     deleteStatement:

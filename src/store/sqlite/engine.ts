@@ -13,8 +13,7 @@ import {
   INCOMPLETE_COPY_MESSAGE,
   NEWER_VERSION_MESSAGE,
   type Engine,
-  type EngineOptions,
-  type TransactionScript
+  type EngineOptions
 } from '../engine.ts'
 import {
   createBatch,
@@ -25,7 +24,7 @@ import {
 import { notWritableMessage, watchDatabaseFile } from './database-file.ts'
 import { assertLocalFile } from './file-system.ts'
 import { createGroupCommit } from './group-commit.ts'
-import { prepareOnUse, runStatement } from './statements.ts'
+import { createStatementRunner } from './statements.ts'
 
 const MIGRATIONS_FOLDER = resolveFromRoot('drizzle/sqlite/migrations')
 /** The time of this version's newest migration, in milliseconds since the epoch. */
@@ -76,8 +75,10 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
   const file = watchDatabaseFile(path === IN_MEMORY ? undefined : path)
   let isTruncationPending = false
 
+  const { runScript, runStatement, prepare } = createStatementRunner(client)
   const groupCommit = createGroupCommit(client, {
-    runScript: (script) => runScript(client, script),
+    runScript,
+    runStatement,
     assertInPlace: file.assertInPlace,
     isBusy: (error) => getSqliteErrorCode(error)?.startsWith('SQLITE_BUSY') === true,
     toAppError: (error) => toAppError(error, getSqliteErrorCode(error)),
@@ -86,19 +87,19 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
   })
 
   const transaction: Engine['transaction'] = async (script) =>
-    await groupCommit.commit(() => runScript(client, script(db)))
+    await groupCommit.commit(() => runScript(script(db)))
 
   return {
     db,
     tables,
     write: async (statement) => await groupCommit.commit(() => runQuery(statement())),
-    writePrepared: (statement) => groupCommit.commit(() => runStatement(client, statement)),
-    prepare: (query) => prepareOnUse(client, query),
+    writePrepared: (statement) => groupCommit.commit(() => runStatement(statement)),
+    prepare,
     transaction,
     chainedTransaction: async (chain, script) =>
-      await groupCommit.commit((link) => runScript(client, script(db, link)), chain),
+      await groupCommit.commit((link) => runScript(script(db, link)), chain),
     batch: createBatch(transaction),
-    snapshot: async (script) => client.transaction(() => runScript(client, script())).deferred(),
+    snapshot: async (script) => client.transaction(() => runScript(script())).deferred(),
     nowPlus: (ms) => sql`cast(unixepoch('subsec') * 1000 as integer) + ${Math.round(ms)}`,
     newId: () => sql`null`,
     contains: (column, text) => sql`instr(lower(${column}), ${text}) > 0`,
@@ -139,12 +140,6 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
         })
       })
   }
-}
-
-function runScript<T>(client: Driver.Database, script: TransactionScript<T>): T {
-  let next = script.next()
-  while (next.done !== true) next = script.next(runStatement(client, next.value))
-  return next.value
 }
 
 /** The part of Drizzle's synchronous queries that is used here. */

@@ -1,5 +1,5 @@
 import type Driver from 'better-sqlite3'
-import type { ChainLink, SharedChain, TransactionScript } from '../engine.ts'
+import type { ChainLink, SharedChain, Statement, TransactionScript } from '../engine.ts'
 import { createBusyError } from '../prepared.ts'
 
 /**
@@ -28,6 +28,7 @@ interface Outcome {
 
 export interface GroupCommitOptions {
   runScript: <T>(script: TransactionScript<T>) => T
+  runStatement: (statement: Statement) => unknown
   /** Throws if a commit would be lost; called before and after each batch. */
   assertInPlace: () => void
   isBusy: (error: unknown) => boolean
@@ -44,7 +45,7 @@ export interface GroupCommitOptions {
  * not committed.
  */
 export function createGroupCommit(client: Driver.Database, options: GroupCommitOptions) {
-  const { runScript, assertInPlace, isBusy, toAppError } = options
+  const { runScript, runStatement, assertInPlace, isBusy, toAppError } = options
   const begin = client.prepare('begin immediate')
   const commit = client.prepare('commit')
   const rollback = client.prepare('rollback')
@@ -150,7 +151,7 @@ export function createGroupCommit(client: Driver.Database, options: GroupCommitO
       },
 
       closeChain(): void {
-        if (openChain !== undefined) runScript(openChain.close(link.state))
+        openChain?.close(link.state).forEach(runStatement)
       }
     }
   }
