@@ -84,7 +84,8 @@ export default fp(
         caller: toIpPrefix(request.ip),
         // Its client has gone, or it was answered because its time was over.
         isAbandoned: () => reply.sent || request.raw.socket.destroyed,
-        start: () => {
+        start: (onClosed) => {
+          reply.raw.once('close', onClosed)
           start(done)
         },
         isAnswered: () => reply.raw.headersSent || reply.raw.destroyed,

@@ -1,6 +1,7 @@
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { AppError } from '../src/lib/errors.ts'
+import { createSlots, type Slot } from '../src/lib/slots.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -14,6 +15,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** When the request ends unanswered, as `performance.now()` tells it. */
     answerBy: number
+    /** Its place among the open requests. */
+    openSlot: Slot<FastifyReply> | undefined
   }
 }
 
@@ -28,27 +31,30 @@ const CHECK_INTERVAL_MS = 1_000
  */
 export default fp(
   async (app) => {
-    const open = new Map<FastifyRequest, FastifyReply>()
+    const open = createSlots<FastifyReply>()
     app.decorateRequest('answerBy', 0)
+    app.decorateRequest('openSlot', undefined)
     app.decorate('countOpenRequests', () => open.size)
     app.addHook('onRequest', (request, reply, done) => {
       request.answerBy =
         performance.now() + (request.routeOptions.config.timeLimitMs ?? DEFAULT_LIMIT_MS)
-      open.set(request, reply)
+      request.openSlot = open.add(reply)
       done()
     })
     app.addHook('onResponse', (request, _reply, done) => {
-      open.delete(request)
+      if (request.openSlot !== undefined) open.remove(request.openSlot)
       done()
     })
     const timer = setInterval(() => {
       const now = performance.now()
-      for (const [request, reply] of open) {
+      for (const slot of open.list()) {
+        const { value: reply } = slot
+        const { request } = reply
         // A client that closed its connection gets no response, so there is no onResponse. The response
         // itself does not say so if it waits for another one of its connection.
         const hasClosed = request.raw.socket.destroyed
         if (request.answerBy > now && !hasClosed) continue
-        open.delete(request)
+        open.remove(slot)
         if (!hasClosed) end(reply)
       }
     }, CHECK_INTERVAL_MS).unref()

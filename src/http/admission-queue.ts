@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
+import { createSlots } from '../lib/slots.ts'
 
 /** Time of an event-loop iteration in which requests start. */
 const SLICE_MS = 2
@@ -35,7 +36,8 @@ const INITIAL_INTERVAL_MS = 1
 export interface AdmissionRequest {
   /** The requests of one caller wait for each other. */
   caller: string
-  start: () => void
+  /** @param onClosed to call when the request has ended */
+  start: (onClosed: () => void) => void
   /** Whether a response has begun: what a long one costs later is shared elsewhere (fair-gate.ts). */
   isAnswered: () => boolean
   refuse: (waitMs: number) => void
@@ -64,8 +66,8 @@ export interface AdmissionOptions {
 export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOptions) {
   /** The queue of each caller; the first caller is the next one to be served. */
   const queues = new Map<string, QueuedRequest[]>()
-  /** Requests that waited and have started. */
-  const started = new Set<{ at: number; isAnswered: () => boolean }>()
+  /** Requests that waited, have started and have not ended. */
+  const started = createSlots<{ at: number; isAnswered: () => boolean }>()
   let waitingCount = 0
   let isSliceOpen = false
   let sliceStartedAt = 0
@@ -98,8 +100,8 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
   function isFullyOccupied(): boolean {
     if (started.size < MAX_STARTED) return false
     const now = performance.now()
-    for (const request of started) {
-      if (request.isAnswered() || now - request.at > STARTED_MS) started.delete(request)
+    for (const slot of started.list()) {
+      if (slot.value.isAnswered() || now - slot.value.at > STARTED_MS) started.remove(slot)
     }
     return started.size >= MAX_STARTED
   }
@@ -113,8 +115,10 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     const intervalMs = Math.min(now - lastStartedAt, MAX_INTERVAL_MS)
     averageIntervalMs += (intervalMs - averageIntervalMs) * EWMA_WEIGHT
     lastStartedAt = now
-    started.add({ at: now, isAnswered: request.isAnswered })
-    request.start()
+    const slot = started.add({ at: now, isAnswered: request.isAnswered })
+    request.start(() => {
+      started.remove(slot)
+    })
   }
 
   function takeNext(): QueuedRequest | undefined {
