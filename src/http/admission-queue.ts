@@ -126,7 +126,7 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     if (entry === undefined) return undefined
     const [caller, queue] = entry
     // The next turn of this caller comes after those of all others.
-    queues.delete(caller)
+    if (queue.length === 1 || queues.size > 1) queues.delete(caller)
     if (queue.length > 1) queues.set(caller, queue)
     waitingCount--
     return queue.shift()

@@ -49,7 +49,12 @@ t.test('Every variable in the files for operators is a setting', async (t) => {
 })
 
 t.test('The image runs the documented command as a user without rights', async (t) => {
-  t.same(image.entrypoint, ['node', '--disable-sigusr1', '/app/dist/main.js'])
+  t.same(image.entrypoint, [
+    'node',
+    '--disable-sigusr1',
+    '--max-semi-space-size=4',
+    '/app/dist/main.js'
+  ])
   t.match(image.user, /^[1-9]\d+:[1-9]\d+$/)
   t.equal(image.stopSignal, 'SIGTERM')
   t.equal(image.port, String(SERVICE_SETTINGS.PORT.default))
