@@ -2,6 +2,7 @@ import {
   and,
   eq,
   getTableColumns,
+  gt,
   inArray,
   isNotNull,
   isNull,
@@ -27,7 +28,7 @@ import { createTombstoneMethods } from './item-tombstones.ts'
 import type { ChangeCounts, RemoteItem } from '../../model/items.ts'
 
 /** Number of page sizes whose prepared statements stay in the cache. */
-const MAX_PREPARED_SIZES = 4
+const MAX_PREPARED_SIZES = 16
 
 /**
  * Writes the copies of one collection. The key of a row is owner, site and remote id, so an item
@@ -39,7 +40,7 @@ export function createItemSync(
   feed: ChangeFeed,
   now: () => number
 ) {
-  const { db, prepare } = engine
+  const { db, prepare, rowsPerStatement } = engine
   const { table: t, shape } = definition
   const columns: Record<string, SQLiteColumn> = getTableColumns(t)
   const contentColumns = Object.entries(columns).filter(
@@ -88,9 +89,17 @@ export function createItemSync(
           set: updateValues,
           setWhere: sql`${hasChanges} and ${isNotOlder}`
         })
-        .returning({ revision: t.revision })
     )
   })
+  const countWritten = prepare(
+    db
+      .select({
+        written: sql`count(*)`.as('written'),
+        added: sql`count(case when ${t.revision} = 1 then 1 end)`.as('added')
+      })
+      .from(t)
+      .where(and(eq(t.ownerId, placeholder('owner')), gt(t.seq, placeholder('seq'))))
+  )
   const matchesIds = (size: number) =>
     and(
       eq(t.ownerId, placeholder('owner')),
@@ -158,11 +167,15 @@ export function createItemSync(
         seq: ++seq,
         generation
       }))
-      const changedRows = yield upsertRows(rows.length).bindRows(rows)
-      if (changedRows.length > 0) yield* feed.advance(ownerId, distinct.size)
-      const added = changedRows.filter(({ revision }) => revision === 1).length
-      let newlyListed = changedRows.length
-      if (changedRows.length < distinct.size) {
+      for (let i = 0; i < rows.length; i += rowsPerStatement) {
+        const part = rows.slice(i, i + rowsPerStatement)
+        yield upsertRows(part.length).bindRows(part)
+      }
+      const [counts] = yield countWritten.bind({ owner: ownerId, seq: lastSeq })
+      const [written, added] = [Number(counts?.written), Number(counts?.added)]
+      if (written > 0) yield* feed.advance(ownerId, distinct.size)
+      let newlyListed = written
+      if (written < distinct.size) {
         const marked = yield markListed(distinct.size).bind({
           owner: ownerId,
           site,
@@ -174,8 +187,8 @@ export function createItemSync(
       return {
         newlyListed,
         added,
-        changed: changedRows.length - added,
-        unchanged: distinct.size - changedRows.length
+        changed: written - added,
+        unchanged: distinct.size - written
       }
     },
 
