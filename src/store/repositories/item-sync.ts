@@ -28,7 +28,9 @@ import { createTombstoneMethods } from './item-tombstones.ts'
 import type { ChangeCounts, RemoteItem } from '../../model/items.ts'
 
 /** Number of page sizes whose prepared statements stay in the cache. */
-const MAX_PREPARED_SIZES = 16
+const MAX_PREPARED_SIZES = 5
+/** Lists of ids have the next of these lengths: 1, 4, 16, 64, 256, … */
+const LENGTH_FACTOR = 4
 
 /**
  * Writes the copies of one collection. The key of a row is owner, site and remote id, so an item
@@ -176,11 +178,12 @@ export function createItemSync(
       if (written > 0) yield* feed.advance(ownerId, distinct.size)
       let newlyListed = written
       if (written < distinct.size) {
-        const marked = yield markListed(distinct.size).bind({
+        const ids = padIds([...distinct.keys()])
+        const marked = yield markListed(ids.length).bind({
           owner: ownerId,
           site,
           generation,
-          ...idParams([...distinct.keys()])
+          ...idParams(ids)
         })
         newlyListed += marked.length
       }
@@ -201,7 +204,8 @@ export function createItemSync(
     ) {
       if (remoteIds.length === 0) return []
       const select = withLongTexts ? selectWholeByIds : selectShortByIds
-      return await select(remoteIds.length)({ owner: ownerId, site, ...idParams(remoteIds) })
+      const ids = padIds(remoteIds)
+      return await select(ids.length)({ owner: ownerId, site, ...idParams(ids) })
     },
 
     ...createTombstoneMethods(engine, definition, feed, now),
@@ -219,6 +223,13 @@ export function createItemSync(
             )
           )
   }
+}
+
+/** Repeats the first id up to one of a few lengths, so that few statements serve every list. */
+function padIds(ids: readonly string[]): string[] {
+  let length = 1
+  while (length < ids.length) length *= LENGTH_FACTOR
+  return Array.from({ length }, (_, i) => ids[i] ?? ids[0] ?? '')
 }
 
 /**
