@@ -1,5 +1,6 @@
 import { AppError } from '../lib/errors.ts'
 import type { Logger } from '../lib/http-client.ts'
+import { createTurnBudget } from '../lib/event-loop-turns.ts'
 import { computeRefreshLeadMs, decideToken, type TokenRequirements } from './token-decision.ts'
 import { decryptOrMark } from './decrypt.ts'
 import { createTokenRefresher, type RefreshSettings } from './refresh.ts'
@@ -11,6 +12,8 @@ import { decryptAccessToken } from './encrypt.ts'
  */
 const CACHE_TTL_MS = 5_000
 const MAX_CACHED_TOKENS = 10_000
+/** How long reading and decrypting tokens holds the event loop if thousands are asked for at once. */
+const MAX_READING_MS = 4
 const DEFAULT_MIN_VALIDITY_MS = 60_000
 
 export interface TokenRequest extends Partial<TokenRequirements> {
@@ -26,7 +29,8 @@ interface CachedToken {
 /** The only source of access tokens. */
 export function createTokenProvider(settings: RefreshSettings) {
   const { store, now } = settings
-  const { refreshGrant, drain } = createTokenRefresher(settings)
+  const waitToRead = createTurnBudget(MAX_READING_MS)
+  const { refreshGrant, drain } = createTokenRefresher(settings, waitToRead)
   const pendingRefreshes = new Map<string, Promise<string>>()
   const cache = new Map<string, CachedToken>()
 
@@ -52,6 +56,7 @@ export function createTokenProvider(settings: RefreshSettings) {
       return cached.token
     }
     const requirements = { minValidityMs, rejectedToken }
+    await waitToRead()
     const grant = await store.grants.get(grantId)
     if (grant === undefined) {
       throw new AppError('not_connected', 'This connection no longer exists.')

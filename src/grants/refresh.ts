@@ -56,11 +56,12 @@ export interface RefreshSettings extends ExchangeSettings {
  * between, the recorded attempt remains, and the next process repeats the exchange with the old
  * token while it still works.
  *
+ * @param waitToRead resolves when a grant may be read and decrypted
  * @returns `refreshGrant`, which resolves to a token that meets the requirements; it throws
  *   AppError `needs_reconnect`, `oauth_misconfigured`, or an `upstream_…` code with the time of
  *   the next attempt
  */
-export function createTokenRefresher(settings: RefreshSettings) {
+export function createTokenRefresher(settings: RefreshSettings, waitToRead: () => Promise<void>) {
   const {
     store: { grants },
     vault,
@@ -79,6 +80,7 @@ export function createTokenRefresher(settings: RefreshSettings) {
     const deadline = performance.now() + leaseTtlMs + 2 * exchangeTimeoutMs + POLL_INTERVAL_MS
     const isStaleLease = createStaleLeaseDetector(leaseTtlMs)
     while (true) {
+      await waitToRead()
       const grant = await grants.get(id)
       if (grant === undefined) {
         throw new AppError('not_connected', 'This connection no longer exists.')

@@ -152,6 +152,11 @@ export interface Engine {
    * process.
    */
   readonly isShared: boolean
+  /**
+   * How many rows a statement that writes many should hold. The embedded engine runs a statement for
+   * each row in half the time of one for all; a server would need a round trip for each.
+   */
+  readonly rowsPerStatement: number
   /** Appended to a query that claims rows: skips rows another transaction has locked. */
   readonly skipLocked: SQL
   /**

@@ -1,4 +1,12 @@
 /**
+ * Iterations of the event loop before a page is saved. Saving blocks the thread, so the next request
+ * must be sent first, and undici reuses the connection one iteration later. The others are for requests
+ * to the service: what waits for one page does not wait for the next one as well. They take next to no
+ * time where there is no other work.
+ */
+const TURNS_BETWEEN_PAGES = 8
+
+/**
  * Requests the next page before the current one is saved, so that network and disk work at the
  * same time.
  */
@@ -12,9 +20,7 @@ export async function* prefetch<T>(pages: AsyncIterable<T>): AsyncGenerator<T> {
       next = iterator.next()
       // It is awaited above, after the current page has been saved.
       next.catch(() => {})
-      // Saving blocks the thread, so the request must be sent first; undici reuses the
-      // connection one event-loop iteration later.
-      for (let turn = 0; turn < 2; turn++) await new Promise(setImmediate)
+      for (let turn = 0; turn < TURNS_BETWEEN_PAGES; turn++) await new Promise(setImmediate)
       yield value
     }
   } finally {

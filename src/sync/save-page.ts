@@ -54,12 +54,14 @@ export async function savePage(
     done: Math.max(doneBefore + saved.size, next.cursor === null ? 0 : next.listed),
     expected
   }
+  let newlyListed = 0
   await commitProgress(context, function* () {
     const changes = yield* store
       .items(partition.collection)
       .upsertPage(run.ownerId, partition.site, batch.items, generation)
     yield store.checkpoints.saveStatement(partition, checkpoint)
-    if (changes.newlyListed > 0) callCeiling.allowProgress()
+    // The script may run again, so it counts nothing up.
+    newlyListed = changes.newlyListed
     return {
       seen: counters.seen + changes.added + changes.changed + changes.unchanged,
       added: counters.added + changes.added,
@@ -68,6 +70,7 @@ export async function savePage(
       progress
     }
   })
+  if (newlyListed > 0) callCeiling.allowProgress()
   // Between two pages nothing is lost: the run goes on from the checkpoint.
   if (next.cursor !== null && (await context.isTurnOver())) throw new TurnOver()
   return checkpoint

@@ -152,6 +152,7 @@ export async function open(url: string, options: EngineOptions): Promise<Engine>
     // Collation "C" maps the case of ASCII letters only.
     contains: (column, text) => sql`strpos(lower(${column} collate "C"), ${text}) > 0`,
     isShared: true,
+    rowsPerStatement: Infinity,
     skipLocked: sql`for update skip locked`,
     // PostgreSQL's own vacuum removes deleted rows from the files.
     truncateWal: async () => true,

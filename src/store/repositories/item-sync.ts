@@ -2,6 +2,7 @@ import {
   and,
   eq,
   getTableColumns,
+  gt,
   inArray,
   isNotNull,
   isNull,
@@ -27,7 +28,9 @@ import { createTombstoneMethods } from './item-tombstones.ts'
 import type { ChangeCounts, RemoteItem } from '../../model/items.ts'
 
 /** Number of page sizes whose prepared statements stay in the cache. */
-const MAX_PREPARED_SIZES = 4
+const MAX_PREPARED_SIZES = 5
+/** Lists of ids have the next of these lengths: 1, 4, 16, 64, 256, … */
+const LENGTH_FACTOR = 4
 
 /**
  * Writes the copies of one collection. The key of a row is owner, site and remote id, so an item
@@ -39,7 +42,7 @@ export function createItemSync(
   feed: ChangeFeed,
   now: () => number
 ) {
-  const { db, prepare } = engine
+  const { db, prepare, rowsPerStatement } = engine
   const { table: t, shape } = definition
   const columns: Record<string, SQLiteColumn> = getTableColumns(t)
   const contentColumns = Object.entries(columns).filter(
@@ -88,9 +91,17 @@ export function createItemSync(
           set: updateValues,
           setWhere: sql`${hasChanges} and ${isNotOlder}`
         })
-        .returning({ revision: t.revision })
     )
   })
+  const countWritten = prepare(
+    db
+      .select({
+        written: sql`count(*)`.as('written'),
+        added: sql`count(case when ${t.revision} = 1 then 1 end)`.as('added')
+      })
+      .from(t)
+      .where(and(eq(t.ownerId, placeholder('owner')), gt(t.seq, placeholder('seq'))))
+  )
   const matchesIds = (size: number) =>
     and(
       eq(t.ownerId, placeholder('owner')),
@@ -158,24 +169,29 @@ export function createItemSync(
         seq: ++seq,
         generation
       }))
-      const changedRows = yield upsertRows(rows.length).bindRows(rows)
-      if (changedRows.length > 0) yield* feed.advance(ownerId, distinct.size)
-      const added = changedRows.filter(({ revision }) => revision === 1).length
-      let newlyListed = changedRows.length
-      if (changedRows.length < distinct.size) {
-        const marked = yield markListed(distinct.size).bind({
+      for (let i = 0; i < rows.length; i += rowsPerStatement) {
+        const part = rows.slice(i, i + rowsPerStatement)
+        yield upsertRows(part.length).bindRows(part)
+      }
+      const [counts] = yield countWritten.bind({ owner: ownerId, seq: lastSeq })
+      const [written, added] = [Number(counts?.written), Number(counts?.added)]
+      if (written > 0) yield* feed.advance(ownerId, distinct.size)
+      let newlyListed = written
+      if (written < distinct.size) {
+        const ids = padIds([...distinct.keys()])
+        const marked = yield markListed(ids.length).bind({
           owner: ownerId,
           site,
           generation,
-          ...idParams([...distinct.keys()])
+          ...idParams(ids)
         })
         newlyListed += marked.length
       }
       return {
         newlyListed,
         added,
-        changed: changedRows.length - added,
-        unchanged: distinct.size - changedRows.length
+        changed: written - added,
+        unchanged: distinct.size - written
       }
     },
 
@@ -188,7 +204,8 @@ export function createItemSync(
     ) {
       if (remoteIds.length === 0) return []
       const select = withLongTexts ? selectWholeByIds : selectShortByIds
-      return await select(remoteIds.length)({ owner: ownerId, site, ...idParams(remoteIds) })
+      const ids = padIds(remoteIds)
+      return await select(ids.length)({ owner: ownerId, site, ...idParams(ids) })
     },
 
     ...createTombstoneMethods(engine, definition, feed, now),
@@ -206,6 +223,13 @@ export function createItemSync(
             )
           )
   }
+}
+
+/** Repeats the first id up to one of a few lengths, so that few statements serve every list. */
+function padIds(ids: readonly string[]): string[] {
+  let length = 1
+  while (length < ids.length) length *= LENGTH_FACTOR
+  return Array.from({ length }, (_, i) => ids[i] ?? ids[0] ?? '')
 }
 
 /**

@@ -104,6 +104,7 @@ export function open(url: string, { autoMigrate, itemTables, onMigrated }: Engin
     newId: () => sql`null`,
     contains: (column, text) => sql`instr(lower(${column}), ${text}) > 0`,
     isShared: false,
+    rowsPerStatement: 1,
     skipLocked: sql``,
     truncateWal: async (onlyIfPending = false) => {
       if (onlyIfPending && !isTruncationPending) return true
