@@ -2,7 +2,7 @@
 export type BareRow = Record<string, unknown>
 type MaybePromise<T> = T | Promise<T>
 
-/** What the bare routes need of a database: one prepared statement each. */
+/** What the bare routes need of a database: one prepared statement each on SQLite. */
 export interface BareDatabase {
   getUser: (id: number) => MaybePromise<BareRow | undefined>
   /** @param after the id of the last user of the previous page; 0 for the first page */
@@ -18,6 +18,12 @@ export interface BareDatabase {
   ) => MaybePromise<BareRow[]>
   saveProject: (owner: number, key: string, name: string) => MaybePromise<BareRow>
   listChanges: (owner: number, limit: number) => MaybePromise<BareRow[]>
+  /** Reads who a service key belongs to. PostgreSQL only, like `findIdentity` and `readListState`. */
+  findKey?: (hash: string) => Promise<void>
+  /** Reads who the subject of a JWT is. */
+  findIdentity?: (issuer: string, subject: string) => Promise<void>
+  /** Reads the position of the change feed and how complete the list is. */
+  readListState?: (owner: number) => Promise<void>
   startLogin: (stateHash: string) => MaybePromise<void>
   close: () => MaybePromise<void>
 }
@@ -27,11 +33,11 @@ export const LOGIN_LIFETIME_MS = 600_000
 export const LOGIN_RETENTION_MS = 3_600_000
 
 const USER = 'id, email, display_name'
-const PROJECT = `id, owner_id, key, name, lead, url,
+export const PROJECT = `id, owner_id, key, name, lead, url,
   case site when '' then 'manual' else 'atlassian' end as source, nullif(site, '') as site,
   updated_at`
 
-/** The statements of both engines, with `?` for each parameter. */
+/** One statement for each route, with `?` for each parameter: all of SQLite's, most of PostgreSQL's. */
 export const STATEMENTS = {
   getUser: `select ${USER} from users where id = ?`,
   getUserByKey: `select ${USER} from users where email_key = ?`,

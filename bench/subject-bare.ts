@@ -53,6 +53,16 @@ app.addHook('onResponse', async (request, reply) => {
     client_address: request.ip
   })
 })
+const { findKey, findIdentity } = db
+if (settings.API_ACCESS === 'protected' && findKey !== undefined && findIdentity !== undefined) {
+  // The statement by which the service finds out who asks, without what it decides by it.
+  app.addHook('onRequest', async ({ headers: { authorization = '' } }) => {
+    const token = authorization.slice('Bearer '.length)
+    if (token === settings.BOOTSTRAP_API_KEY) {
+      await findKey(createHash('sha256').update(token).digest('base64url'))
+    } else await findIdentity(settings.JWT_ISSUER ?? '', 'person-1')
+  })
+}
 app.addHook('onClose', async () => {
   await db.close()
 })
@@ -113,6 +123,7 @@ app.get<{ Params: { owner: number }; Querystring: { limit?: number; cursor?: str
       cursor === undefined
         ? FIRST
         : (JSON.parse(Buffer.from(cursor, 'base64url').toString()) as [string, number])
+    await db.readListState?.(owner)
     const rows = await db.listProjects(owner, Math.min(limit + 1, Number.MAX_SAFE_INTEGER), after)
     return cutPage(rows, limit, reply, ({ key, id }) =>
       Buffer.from(JSON.stringify([key, id])).toString('base64url')
