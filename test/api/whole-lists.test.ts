@@ -133,24 +133,27 @@ t.test('Items that move while a list is sent are neither skipped nor repeated', 
   t.equal(after[0], movedId, 'the next list has the new order')
 })
 
-t.test('Many whole lists of one person begin at the same time, and each is complete', async (t) => {
-  const built = await startFilledApp(t)
-  // Reading takes a while, so that most lists wait for their turn.
-  interceptReading(built, async () => await sleep(10))
-  const url = (await built.app.listen({ port: 0 })) + LIST_PATH
-  let endedCount = 0
-  const begun = Array.from({ length: 40 }, async () => {
-    const response = await openResponse(url)
-    const endedBefore = endedCount
-    const chunks = await response.toArray()
-    endedCount++
-    return { endedBefore, items: JSON.parse(Buffer.concat(chunks).toString()) as unknown[] }
-  })
-  const lists = await Promise.all(begun)
-  t.same(new Set(lists.map(({ items }) => items.length)), new Set([ITEM_COUNT]))
-  const startedEarly = lists.filter(({ endedBefore }) => endedBefore === 0)
-  t.ok(startedEarly.length > 20, `${startedEarly.length} of 40 began before the first one ended`)
-})
+t.test(
+  'T37 Many whole lists of one person begin at the same time, and each is complete',
+  async (t) => {
+    const built = await startFilledApp(t)
+    // Reading takes a while, so that most lists wait for their turn.
+    interceptReading(built, async () => await sleep(10))
+    const url = (await built.app.listen({ port: 0 })) + LIST_PATH
+    let endedCount = 0
+    const begun = Array.from({ length: 40 }, async () => {
+      const response = await openResponse(url)
+      const endedBefore = endedCount
+      const chunks = await response.toArray()
+      endedCount++
+      return { endedBefore, items: JSON.parse(Buffer.concat(chunks).toString()) as unknown[] }
+    })
+    const lists = await Promise.all(begun)
+    t.same(new Set(lists.map(({ items }) => items.length)), new Set([ITEM_COUNT]))
+    const startedEarly = lists.filter(({ endedBefore }) => endedBefore === 0)
+    t.ok(startedEarly.length > 20, `${startedEarly.length} of 40 began before the first one ended`)
+  }
+)
 
 t.test('Lists that share a snapshot never hide a later change', async (t) => {
   const built = await startFilledApp(t)
