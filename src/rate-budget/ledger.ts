@@ -25,6 +25,8 @@ interface Meter extends MeterName {
   unpublished: number
   minimumUsed: number
   publishedAt: number
+  /** In progress. Further calls wait for it, so that they keep their order. */
+  publication: Promise<void> | undefined
   /** When Atlassian resets the quota, if a response of this hour said so. */
   resetAt: number | undefined
 }
@@ -68,6 +70,7 @@ export function createLedger({ shared, now, hourlyPoints }: LedgerSettings) {
       unpublished: 0,
       minimumUsed: 0,
       publishedAt: performance.now(),
+      publication: undefined,
       resetAt: undefined
     }
     meters.set(name, meter)
@@ -145,8 +148,11 @@ export function createLedger({ shared, now, hourlyPoints }: LedgerSettings) {
     for (const meterName of listMeters(target)) {
       const meter = getMeter(meterName)
       if (meter.unpublished > 0 && performance.now() - meter.publishedAt >= PUBLISH_INTERVAL_MS) {
-        await publishMeter(meter)
+        meter.publication = publishMeter(meter).finally(() => {
+          meter.publication = undefined
+        })
       }
+      if (meter.publication !== undefined) await meter.publication
     }
   }
 
