@@ -215,6 +215,9 @@ t.test('A14 A response that ends a consent is final, and is requested once: with
         t.equal(await getConnectionState(running), 'active')
         t.match((await getConnectionHistory(running))[0], { from: 'needs_reconnect', to: 'active' })
         t.equal((await checkConnection(running)).statusCode, 200)
+        // It would refresh the token that the next case expires.
+        const [run] = (await running.app.inject('/integrations/jira/sync/runs?owner_id=1')).json()
+        await waitForRun(running.app, 'jira', run.id)
       }
     )
   }
