@@ -78,6 +78,8 @@ export function listenToPostgres(): () => void {
   const prototype = pg.Client.prototype as unknown as { query: (...args: any[]) => any }
   const { query } = prototype
   const inTransaction = new WeakSet<object>()
+  /** The latest statement of each client: those that are sent together are explained one by one. */
+  const latest = new WeakMap<object, Promise<unknown>>()
   prototype.query = function (this: object, ...args: any[]) {
     const [config, values] = args
     const text: string = typeof config === 'string' ? config : config.text
@@ -85,7 +87,9 @@ export function listenToPostgres(): () => void {
     if (/^(commit|rollback)$/.test(text)) inTransaction.delete(this)
     const current = captureContext.getStore()
     if (current === undefined || CONTROL_STATEMENT.test(text)) return query.apply(this, args)
-    return (async () => {
+    const previous = latest.get(this)
+    const captured = (async () => {
+      await previous?.catch(() => {})
       const isInTransaction = inTransaction.has(this)
       const execute = async (sql: string) => await query.call(this, sql)
       const params = (config.values ?? values ?? []) as unknown[]
@@ -117,6 +121,8 @@ export function listenToPostgres(): () => void {
       )
       return await query.apply(this, args)
     })()
+    latest.set(this, captured)
+    return captured
   }
   return () => {
     prototype.query = query
