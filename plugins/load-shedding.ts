@@ -88,7 +88,7 @@ export default fp(
           reply.raw.once('close', onClosed)
           start(done)
         },
-        isAnswered: () => reply.raw.headersSent || reply.raw.destroyed,
+        isStreaming: () => reply.raw.headersSent && !reply.raw.writableEnded,
         refuse: (waitMs) => {
           if (reply.sent) return
           reportRefusal({ reason: 'queue', value: waitMs })

@@ -10,7 +10,7 @@ const MAX_STARTS_PER_SLICE = 16
  */
 const ITERATIONS_BETWEEN_SLICES = 32
 /**
- * Started requests without a response: they share a commit, so that fewer would make each write dearer.
+ * Started requests that have not ended: they share a commit, so that fewer would make each write dearer.
  * More would only slow each other down.
  */
 const MAX_STARTED = 64
@@ -38,8 +38,8 @@ export interface AdmissionRequest {
   caller: string
   /** @param onClosed to call when the request has ended */
   start: (onClosed: () => void) => void
-  /** Whether a response has begun: what a long one costs later is shared elsewhere (fair-gate.ts). */
-  isAnswered: () => boolean
+  /** Whether a response is being streamed: what that costs is shared elsewhere (fair-gate.ts). */
+  isStreaming: () => boolean
   refuse: (waitMs: number) => void
   /** Whether nobody waits for the response any more. */
   isAbandoned: () => boolean
@@ -67,7 +67,7 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
   /** The queue of each caller; the first caller is the next one to be served. */
   const queues = new Map<string, QueuedRequest[]>()
   /** Requests that waited, have started and have not ended. */
-  const started = createSlots<{ at: number; isAnswered: () => boolean }>()
+  const started = createSlots<{ at: number; isStreaming: () => boolean }>()
   let waitingCount = 0
   let isSliceOpen = false
   let sliceStartedAt = 0
@@ -101,7 +101,7 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     if (started.size < MAX_STARTED) return false
     const now = performance.now()
     for (const slot of started.list()) {
-      if (slot.value.isAnswered() || now - slot.value.at > STARTED_MS) started.remove(slot)
+      if (slot.value.isStreaming() || now - slot.value.at > STARTED_MS) started.remove(slot)
     }
     return started.size >= MAX_STARTED
   }
@@ -115,7 +115,7 @@ export function createAdmissionQueue({ maxWaitMs, isDatabaseBusy }: AdmissionOpt
     const intervalMs = Math.min(now - lastStartedAt, MAX_INTERVAL_MS)
     averageIntervalMs += (intervalMs - averageIntervalMs) * EWMA_WEIGHT
     lastStartedAt = now
-    const slot = started.add({ at: now, isAnswered: request.isAnswered })
+    const slot = started.add({ at: now, isStreaming: request.isStreaming })
     request.start(() => {
       started.remove(slot)
     })

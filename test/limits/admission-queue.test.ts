@@ -22,7 +22,7 @@ t.test(
         ends.set(caller, 'refused')
       }
       if (canStart()) start()
-      else enqueue({ caller, start, refuse, isAnswered: () => true, isAbandoned: () => false })
+      else enqueue({ caller, start, refuse, isStreaming: () => true, isAbandoned: () => false })
     }
     const callers = Array.from({ length: 50 }, (_, i) => `caller ${i}`)
     callers.forEach(send)
